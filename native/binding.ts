@@ -1,0 +1,346 @@
+/**
+ * The whole boundary between TypeScript and the engine, as types.
+ *
+ * One plain object in, one plain object out, numbers in typed arrays. Calls queue on one engine
+ * thread and return promises. Sequences are packed without padding: `tokens` of all items one
+ * after the other, item i being `tokens[offsets[i] .. offsets[i + 1])`. A "row" is an index into
+ * `tokens`. Models of dtype f32 take and give Float32Array, those of f64 Float64Array.
+ */
+export interface Binding {
+  readonly schemaHash: string;
+  info(): EngineInfo;
+  /** Number of compute threads from now on; 0 means all allowed CPUs. */
+  setThreads(threads: number): void;
+  /** Stops the running or queued call that was given this job number; it rejects with CANCELLED. */
+  cancel(job: number): void;
+
+  loadModel(request: LoadRequest, control: Control): Promise<ModelHandle>;
+  forward(model: ModelHandle, request: ForwardRequest, control: Control): Promise<ForwardResult>;
+  backward(model: ModelHandle, request: BackwardRequest, control: Control): Promise<BackwardResult>;
+  sweep(model: ModelHandle, request: SweepRequest, control: Control): Promise<SweepResult>;
+  /** Weight of a slot as [rows, columns] = [out, in], whatever the file's layout; vectors as [n]. */
+  readWeight(model: ModelHandle, slot: SlotRef, control: Control): Promise<FloatArray>;
+  /** Overwrites a whole weight; the inverse of readWeight. */
+  writeWeight(
+    model: ModelHandle,
+    slot: SlotRef,
+    value: FloatArray,
+    control: Control,
+  ): Promise<void>;
+
+  /** A key/value cache for `sequences` growing sequences; pass it to forward to continue them. */
+  createCache(model: ModelHandle, sequences: number, control: Control): Promise<CacheHandle>;
+
+  createTrainer(
+    model: ModelHandle,
+    request: TrainerRequest,
+    control: Control,
+  ): Promise<TrainerHandle>;
+  /** Adds the gradient of one weighted loss to the trainer's gradients. */
+  accumulate(
+    trainer: TrainerHandle,
+    request: LossRequest,
+    control: Control,
+  ): Promise<AccumulateResult>;
+  /** Clips, takes one AdamW step on the selected slices, clears the gradients. */
+  update(trainer: TrainerHandle, request: UpdateRequest, control: Control): Promise<UpdateResult>;
+  /** Gradients, moments and current values of every slice, in the order of the request. */
+  readTrainer(trainer: TrainerHandle, control: Control): Promise<TrainerState>;
+  writeTrainer(trainer: TrainerHandle, state: TrainerState, control: Control): Promise<void>;
+
+  /** Frees a handle; using it afterwards rejects with DISPOSED. */
+  dispose(handle: ModelHandle | CacheHandle | TrainerHandle): void;
+  /** Resident weight bytes, and current and peak bytes of everything else, of the whole engine. */
+  memory(): MemoryInfo;
+}
+
+export type FloatArray = Float32Array | Float64Array;
+declare const tag: unique symbol;
+export type ModelHandle = number & { readonly [tag]: "model" };
+export type CacheHandle = number & { readonly [tag]: "cache" };
+export type TrainerHandle = number & { readonly [tag]: "trainer" };
+
+export interface Control {
+  /** Any number that is unique among live calls; `cancel` takes it. */
+  readonly job: number;
+  /** Called on the JavaScript thread with work done so far and in all, in units of the call. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface EngineInfo {
+  /** The instruction set the kernels were dispatched to. */
+  readonly isa: "x86-64-v2" | "x86-64-v3" | "x86-64-v4";
+  readonly cpu: string;
+  readonly gemm: string;
+  readonly threads: number;
+  readonly napi: number;
+  readonly compiler: string;
+}
+
+export interface MemoryInfo {
+  readonly weightBytes: number;
+  readonly bytes: number;
+  readonly peakBytes: number;
+}
+
+/** What the decoder computes: constants only, no names of model families. */
+export interface ModelSpec {
+  readonly layers: number;
+  readonly dModel: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly dHead: number;
+  readonly dMlp: number;
+  readonly vocab: number;
+  readonly context: number;
+  readonly norm: "layer" | "rms";
+  readonly normEps: number;
+  readonly position: "learned" | "rotary";
+  /** Inverse frequencies of the rotated half dimensions; empty with learned positions. */
+  readonly inverseFrequencies: Float64Array;
+  readonly activation: "gelu" | "gelu_new" | "relu" | "silu";
+  readonly gated: boolean;
+  /** Scores are multiplied by this: 1 / sqrt(dHead) in most models. */
+  readonly attentionScale: number;
+  /** The output projection is the embedding. */
+  readonly tied: boolean;
+}
+
+export type ModelSlot = "embed" | "posEmbed" | "finalNorm" | "finalNormBias" | "unembed";
+export type LayerSlot =
+  | "attnNorm"
+  | "attnNormBias"
+  | "wq"
+  | "wk"
+  | "wv"
+  | "wo"
+  | "bq"
+  | "bk"
+  | "bv"
+  | "bo"
+  | "mlpNorm"
+  | "mlpNormBias"
+  | "wGate"
+  | "wUp"
+  | "wDown"
+  | "bGate"
+  | "bUp"
+  | "bDown";
+/** layer is -1 for model slots. */
+export interface SlotRef {
+  readonly slot: ModelSlot | LayerSlot;
+  readonly layer: number;
+}
+
+/** Where the bytes of one slot are. */
+export interface TensorSource extends SlotRef {
+  readonly file: string;
+  /** Byte offset of the stored tensor in the file. */
+  readonly offset: number;
+  readonly dtype: "F64" | "F32" | "F16" | "BF16";
+  /** Shape of the stored tensor; vectors have one dimension. */
+  readonly shape: readonly number[];
+  /** The file stores [in, out]. */
+  readonly transpose: boolean;
+  /** The part of the out dimension that belongs to this slot (after transposing). */
+  readonly start: number;
+  readonly stop: number;
+}
+
+export interface LoadRequest {
+  readonly spec: ModelSpec;
+  readonly tensors: readonly TensorSource[];
+  readonly dtype: "f32" | "f64";
+  /** Bytes beyond which any call on this model rejects with OUT_OF_MEMORY; 0 is no limit. */
+  readonly memoryBudget: number;
+}
+
+export interface Batch {
+  readonly tokens: Int32Array;
+  readonly offsets: Int32Array;
+}
+
+export interface Site {
+  /** hookTable[...].id */
+  readonly hook: number;
+  /** -1 for hooks of the whole model. */
+  readonly layer: number;
+  /** -1 is all heads. */
+  readonly head: number;
+  /**
+   * Packed rows (for scores and patterns: query rows); absent is all.
+   * Ascending and without repeats.
+   */
+  readonly rows?: Int32Array;
+}
+
+/**
+ * An intervention. The tensor at the site is [rows, heads, width], or [rows, width] where the site
+ * has no heads or one head is chosen. A pattern or score row has as many entries as its item has
+ * keys; without `rows` a pattern site is laid out per item as [heads, query, key], with `rows` per
+ * row as [heads, key].
+ * - zero:  0
+ * - set:   value
+ * - add:   x + value
+ * - scale: factor * x
+ * - mean:  the mean over the selected rows of this batch (not for patterns)
+ * - interpolate: (1 - factor) * x + factor * value
+ * value has the size of the selection, or of one row of it (same for every row; not for patterns),
+ * or one element.
+ */
+export interface Edit extends Site {
+  readonly op: "zero" | "set" | "add" | "scale" | "mean" | "interpolate";
+  readonly value?: FloatArray;
+  readonly factor?: number;
+}
+
+/** Which logits are given back, computed for the listed rows only. */
+export interface Readout {
+  readonly rows: Int32Array;
+  /**
+   * all: [rows, vocab]. tokens: those of `tokens`, [rows, width]. none: only the flags below.
+   */
+  readonly logits: "all" | "tokens" | "none";
+  /** Token ids, rows x width. */
+  readonly tokens?: Int32Array;
+  readonly argmax?: boolean;
+  readonly logsumexp?: boolean;
+}
+
+export interface ReadoutResult {
+  readonly logits?: FloatArray;
+  readonly argmax?: Int32Array;
+  readonly logsumexp?: FloatArray;
+}
+
+export interface ForwardRequest {
+  readonly batch: Batch;
+  /** The value that flows on, after edits, at each site. */
+  readonly captures: readonly Site[];
+  /** Applied in order at each site. */
+  readonly edits: readonly Edit[];
+  readonly readout?: Readout;
+  /** The batch's item i continues sequence i of the cache and is appended to it. */
+  readonly cache?: CacheHandle;
+}
+export interface ForwardResult extends ReadoutResult {
+  readonly captures: readonly FloatArray[];
+}
+
+/**
+ * A scalar to differentiate, as data.
+ * - cross entropy: sum over r of weights[r] * -log softmax(logits[rows[r]])[targets[r]]
+ * - logits:        sum over r, j of weights[r, j] * logits[rows[r], targets[r, j]]
+ */
+export interface Objective {
+  readonly kind: "cross-entropy" | "logits";
+  readonly rows: Int32Array;
+  readonly targets: Int32Array;
+  readonly weights: FloatArray;
+}
+
+export interface BackwardRequest {
+  readonly batch: Batch;
+  readonly captures: readonly Site[];
+  readonly edits: readonly Edit[];
+  readonly objective: Objective;
+  /** Gradient with respect to the value that flows on at each site. */
+  readonly gradients: readonly Site[];
+}
+export interface BackwardResult {
+  readonly objective: number;
+  /** The objective's term of each row, unweighted; for logits the weighted sum of the row. */
+  readonly perRow: FloatArray;
+  readonly captures: readonly FloatArray[];
+  readonly gradients: readonly FloatArray[];
+}
+
+/**
+ * Many variants of one base batch, as data: what is edited, what is frozen, what is read.
+ *
+ * Variant v owns the edits [starts[v], starts[v + 1]). An edit replaces z of one head (head >= 0),
+ * or the MLP's output (head -1), of a layer by a bank's entry, or by zero (bank -1).
+ *
+ * positions "end": the edit applies to the last row of every item; banks hold one row an item.
+ * positions "all": at every row; banks hold one row a token.
+ *
+ * freeze "attention": every other z stays as in the base run; MLPs, norms and the unembedding are
+ * recomputed. "attention+mlp": MLP outputs stay as in the base run too. "none": everything
+ * downstream is recomputed. Read at the last row of every item.
+ */
+export interface SweepRequest {
+  readonly batch: Batch;
+  readonly banks: readonly Bank[];
+  readonly starts: Int32Array;
+  readonly layers: Int32Array;
+  readonly heads: Int32Array;
+  readonly bank: Int32Array;
+  readonly freeze: "none" | "attention" | "attention+mlp";
+  readonly positions: "end" | "all";
+  /** Rows are implied: the last of each item. tokens is items x width. */
+  readonly readout: Omit<Readout, "rows">;
+}
+export interface Bank {
+  /** [layers, rows, heads * dHead] */
+  readonly z?: FloatArray;
+  /** [layers, rows, dModel] */
+  readonly mlp?: FloatArray;
+}
+export interface SweepResult {
+  /** The unedited run, [items, ...]. */
+  readonly base: ReadoutResult;
+  /** [variants, items, ...]. */
+  readonly variants: ReadoutResult;
+}
+
+/** Rows and columns of a slot's [out, in] matrix; vectors have columns [0, 1). */
+export interface Slice extends SlotRef {
+  readonly rows: readonly [start: number, stop: number];
+  readonly columns: readonly [start: number, stop: number];
+}
+export interface TrainerRequest {
+  /** Disjoint. Only these have gradients, moments, decay, and change. */
+  readonly slices: readonly Slice[];
+}
+export interface LossRequest {
+  readonly batch: Batch;
+  readonly objective: Objective;
+  readonly edits?: readonly Edit[];
+}
+export interface AccumulateResult {
+  readonly objective: number;
+  readonly perRow: FloatArray;
+}
+export interface UpdateRequest {
+  readonly lr: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+  /** Largest allowed norm of all selected gradients together; 0 is no clipping. */
+  readonly clip: number;
+  /** Gradients are multiplied by this before clipping. */
+  readonly gradientScale: number;
+}
+export interface UpdateResult {
+  /** Before clipping. */
+  readonly gradientNorm: number;
+  readonly step: number;
+}
+export interface TrainerState {
+  readonly step: number;
+  readonly gradients: readonly FloatArray[];
+  readonly firstMoments: readonly FloatArray[];
+  readonly secondMoments: readonly FloatArray[];
+  readonly values: readonly FloatArray[];
+}
+
+/** `code` of the errors that the engine's promises reject with. */
+export type EngineErrorCode =
+  | "BAD_ARGUMENT"
+  | "BAD_CHECKPOINT"
+  | "OUT_OF_MEMORY"
+  | "CANCELLED"
+  | "DISPOSED"
+  | "NON_FINITE"
+  | "INTERNAL";

@@ -1,0 +1,329 @@
+// Generated from native/src/schema by `npm run generate`.
+export const schemaHash = "523385834bf1";
+
+export const hookTable = {
+  /** W_E[token] */
+  embed: {
+    id: 0,
+    name: "hook_embed",
+    per: "model",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** W_pos[position] */
+  pos_embed: {
+    id: 1,
+    name: "hook_pos_embed",
+    per: "model",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "learned",
+  },
+  /** residual stream entering the block; block 0: embed (+ pos_embed) */
+  resid_pre: {
+    id: 2,
+    name: "blocks.{i}.hook_resid_pre",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** resid_pre, one copy a head, read by its q, k and v (not with grouped queries) */
+  attn_in: {
+    id: 3,
+    name: "blocks.{i}.hook_attn_in",
+    per: "layer",
+    heads: "query",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** resid_pre (or attn_in), one copy a query head, read by its q */
+  q_input: {
+    id: 4,
+    name: "blocks.{i}.hook_q_input",
+    per: "layer",
+    heads: "query",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** resid_pre (or attn_in), one copy a key/value head, read by its k */
+  k_input: {
+    id: 5,
+    name: "blocks.{i}.hook_k_input",
+    per: "layer",
+    heads: "kv",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** resid_pre (or attn_in), one copy a key/value head, read by its v */
+  v_input: {
+    id: 6,
+    name: "blocks.{i}.hook_v_input",
+    per: "layer",
+    heads: "kv",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** sqrt(mean((x - m)^2) + eps), x = resid_pre, m = mean(x) for LayerNorm, 0 for RMSNorm */
+  ln1_scale: {
+    id: 7,
+    name: "blocks.{i}.ln1.hook_scale",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "one",
+    when: "always",
+  },
+  /** (resid_pre - m) / ln1.scale, before the norm's weight and bias */
+  ln1_normalized: {
+    id: 8,
+    name: "blocks.{i}.ln1.hook_normalized",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** norm(q_input) W_Q + b_Q, before rotary */
+  q: {
+    id: 9,
+    name: "blocks.{i}.attn.hook_q",
+    per: "layer",
+    heads: "query",
+    rows: "token",
+    width: "d_head",
+    when: "always",
+  },
+  /** norm(k_input) W_K + b_K, before rotary */
+  k: {
+    id: 10,
+    name: "blocks.{i}.attn.hook_k",
+    per: "layer",
+    heads: "kv",
+    rows: "token",
+    width: "d_head",
+    when: "always",
+  },
+  /** norm(v_input) W_V + b_V */
+  v: {
+    id: 11,
+    name: "blocks.{i}.attn.hook_v",
+    per: "layer",
+    heads: "kv",
+    rows: "token",
+    width: "d_head",
+    when: "always",
+  },
+  /** q rotated by its position */
+  rot_q: {
+    id: 12,
+    name: "blocks.{i}.attn.hook_rot_q",
+    per: "layer",
+    heads: "query",
+    rows: "token",
+    width: "d_head",
+    when: "rotary",
+  },
+  /** k rotated by its position */
+  rot_k: {
+    id: 13,
+    name: "blocks.{i}.attn.hook_rot_k",
+    per: "layer",
+    heads: "kv",
+    rows: "token",
+    width: "d_head",
+    when: "rotary",
+  },
+  /** (rot_)q . (rot_)k / sqrt(d_head), -inf where masked */
+  attn_scores: {
+    id: 14,
+    name: "blocks.{i}.attn.hook_attn_scores",
+    per: "layer",
+    heads: "query",
+    rows: "pattern",
+    width: "key",
+    when: "always",
+  },
+  /** softmax(attn_scores) over keys */
+  pattern: {
+    id: 15,
+    name: "blocks.{i}.attn.hook_pattern",
+    per: "layer",
+    heads: "query",
+    rows: "pattern",
+    width: "key",
+    when: "always",
+  },
+  /** pattern @ v of the head's group */
+  z: {
+    id: 16,
+    name: "blocks.{i}.attn.hook_z",
+    per: "layer",
+    heads: "query",
+    rows: "token",
+    width: "d_head",
+    when: "always",
+  },
+  /** z W_O of one head, without b_O */
+  result: {
+    id: 17,
+    name: "blocks.{i}.attn.hook_result",
+    per: "layer",
+    heads: "query",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** sum of result over heads + b_O, before any post-norm */
+  attn_out_raw: {
+    id: 18,
+    name: "blocks.{i}.attn.hook_out_raw",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** what attention adds to the residual stream */
+  attn_out: {
+    id: 19,
+    name: "blocks.{i}.hook_attn_out",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** resid_pre + attn_out */
+  resid_mid: {
+    id: 20,
+    name: "blocks.{i}.hook_resid_mid",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "sequential",
+  },
+  /** copy of resid_mid that only ln2 reads */
+  mlp_in: {
+    id: 21,
+    name: "blocks.{i}.hook_mlp_in",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** sqrt(mean((x - m)^2) + eps), x = mlp_in */
+  ln2_scale: {
+    id: 22,
+    name: "blocks.{i}.ln2.hook_scale",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "one",
+    when: "always",
+  },
+  /** (mlp_in - m) / ln2.scale, before the norm's weight and bias */
+  ln2_normalized: {
+    id: 23,
+    name: "blocks.{i}.ln2.hook_normalized",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** norm W_in + b_in; gated: norm W_gate + b_gate */
+  mlp_pre: {
+    id: 24,
+    name: "blocks.{i}.mlp.hook_pre",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_mlp",
+    when: "always",
+  },
+  /** norm W_in + b_in */
+  mlp_pre_linear: {
+    id: 25,
+    name: "blocks.{i}.mlp.hook_pre_linear",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_mlp",
+    when: "gated",
+  },
+  /** act(pre); gated: act(pre) * pre_linear */
+  mlp_post: {
+    id: 26,
+    name: "blocks.{i}.mlp.hook_post",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_mlp",
+    when: "always",
+  },
+  /** post W_out + b_out, before any post-norm */
+  mlp_out_raw: {
+    id: 27,
+    name: "blocks.{i}.mlp.hook_out",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** what the MLP adds to the residual stream */
+  mlp_out: {
+    id: 28,
+    name: "blocks.{i}.hook_mlp_out",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** resid_mid + mlp_out */
+  resid_post: {
+    id: 29,
+    name: "blocks.{i}.hook_resid_post",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+  /** sqrt(mean((x - m)^2) + eps), x = the last resid_post */
+  ln_final_scale: {
+    id: 30,
+    name: "ln_final.hook_scale",
+    per: "model",
+    heads: "none",
+    rows: "token",
+    width: "one",
+    when: "always",
+  },
+  /** (x - m) / scale, before the norm's weight and bias */
+  ln_final_normalized: {
+    id: 31,
+    name: "ln_final.hook_normalized",
+    per: "model",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "always",
+  },
+} as const;
+
+export const normChoices = ["layer", "rms"] as const;
+export const positionChoices = ["learned", "rotary"] as const;
+export const activationChoices = ["gelu", "gelu_new", "relu", "silu"] as const;

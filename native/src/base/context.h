@@ -1,0 +1,23 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
+namespace keyheads {
+
+enum class Isa : uint8_t { v2, v3, v4 };
+
+class Pool;
+
+// What every op is given: where to run, and the signals of the call it belongs to.
+struct Context {
+  Isa isa;
+  Pool* pool;  // never null
+  const std::atomic<bool>* cancelled = nullptr;
+  std::function<void(int64_t done, int64_t total)> progress;
+};
+
+// Throws CANCELLED; called between layers and between chunks of a sweep.
+void check_cancelled(const Context& ctx);
+
+}  // namespace keyheads

@@ -1,0 +1,26 @@
+// Work shared by the compute threads. A leaf header (see view.h).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "base/view.h"
+
+namespace keyheads {
+
+struct Context;
+
+// Runs fn(data, i) for i in [0, count) on the pool and returns when all are done. What a chunk
+// computes must not depend on which thread runs it, nor on how many threads there are.
+void parallel_chunks(Context& ctx, int64_t count, void (*fn)(void* data, int64_t i), void* data);
+
+// Memory of the calling thread, 64-byte aligned, valid until its next call on this thread.
+void* thread_scratch(size_t bytes);
+
+template <class F>
+KEYHEADS_INLINE void parallel_for(Context& ctx, int64_t count, const F& f) {
+  parallel_chunks(
+      ctx, count, [](void* data, int64_t i) { (*static_cast<const F*>(data))(i); },
+      const_cast<F*>(&f));
+}
+
+}  // namespace keyheads

@@ -1,0 +1,38 @@
+#pragma once
+#include "base/context.h"
+#include "base/parallel.h"
+#include "base/view.h"
+
+// DECLARE_OP(linear, Linear) declares one op, once, for Linear<float> and Linear<double>:
+//   v2::linear(ctx, args), v3::, v4::   written once in ops/linear_cpu.cc, which the build compiles
+//                                       per instruction set with KEYHEADS_ISA = v2, v3, v4
+//   linear(ctx, args)                   picks one of them by ctx.isa
+#define DECLARE_OP_FOR(isa, name, Args)              \
+  namespace isa {                                    \
+  void name(Context& ctx, const Args<float>& args);  \
+  void name(Context& ctx, const Args<double>& args); \
+  }
+
+#define DECLARE_OP(name, Args)                                   \
+  DECLARE_OP_FOR(v2, name, Args)                                 \
+  DECLARE_OP_FOR(v3, name, Args)                                 \
+  DECLARE_OP_FOR(v4, name, Args)                                 \
+  template <class T>                                             \
+  KEYHEADS_INLINE void name(Context& ctx, const Args<T>& args) { \
+    switch (ctx.isa) {                                           \
+      case Isa::v4:                                              \
+        return v4::name(ctx, args);                              \
+      case Isa::v3:                                              \
+        return v3::name(ctx, args);                              \
+      case Isa::v2:                                              \
+        return v2::name(ctx, args);                              \
+    }                                                            \
+  }
+
+// In X_cpu.cc: DEFINE_OP(linear, Linear) after a template<class T> linear_impl(ctx, args) with
+// internal linkage.
+#define DEFINE_OP(name, Args)                                                           \
+  namespace KEYHEADS_ISA {                                                              \
+  void name(Context& ctx, const Args<float>& args) { name##_impl<float>(ctx, args); }   \
+  void name(Context& ctx, const Args<double>& args) { name##_impl<double>(ctx, args); } \
+  }
