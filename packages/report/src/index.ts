@@ -1,1 +1,2 @@
-export {};
+export type * from "./results.ts";
+export { schemaVersion } from "./results.ts";

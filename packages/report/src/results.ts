@@ -1,0 +1,303 @@
+/**
+ * The shapes of everything that analyses return and that results.json and `--json` hold.
+ * Names of fields are part of the command-line contract (docs/cli.md): add, never rename.
+ */
+export const schemaVersion = 1;
+
+export type Interval = readonly [low: number, high: number];
+export interface Dropped {
+  readonly line: number;
+  readonly why: string;
+}
+export interface ItemCounts {
+  readonly used: number;
+  readonly dropped: readonly Dropped[];
+}
+export type EffectName =
+  | "logit-difference"
+  | "logprob"
+  | "logit"
+  | "prob"
+  | "relative-logit"
+  | "ie"
+  | "normalised";
+
+/** Attribution of every head and MLP. Effects are mean(patched - reference). */
+export interface IdentifyResult {
+  readonly items: ItemCounts;
+  readonly method: string;
+  readonly positions: "end" | "all";
+  readonly effect: EffectName;
+  readonly mlpPath: "recompute" | "freeze";
+  /** Mean of the metric on X_r and on X_c. */
+  readonly reference: number;
+  readonly counterfactual: number;
+  /** counterfactual - reference */
+  readonly totalEffect: number;
+  readonly heads: readonly (readonly number[])[];
+  readonly mlps: readonly number[];
+  readonly headCI: readonly (readonly Interval[])[];
+  readonly mlpCI: readonly Interval[];
+  /** heads / totalEffect: ratio of means. */
+  readonly headShares: readonly (readonly number[])[];
+  readonly mlpShares: readonly number[];
+  readonly keyHeads: readonly string[];
+  readonly keyMlps: readonly number[];
+  /** Of X_r: share answered correctly; of X_c: share that still gives C, mean P(C). */
+  readonly validity: {
+    readonly referenceAccuracy: number;
+    readonly counterfactualStillC: number;
+    readonly counterfactualProbC: number;
+    readonly excluded: number;
+  };
+  readonly seconds: number;
+  readonly loadSeconds?: number;
+}
+
+export interface KnockoutPoint {
+  readonly k: number;
+  /** Which component was added at this k; absent at k = 0. */
+  readonly added?: string;
+  readonly accuracy: number;
+  readonly control?: number;
+}
+export interface RandomBand {
+  readonly k: number;
+  readonly mean: number;
+  readonly low: number;
+  readonly high: number;
+  readonly draws: number;
+  readonly exhaustive: boolean;
+  readonly controlMean?: number;
+}
+export interface KnockoutResult {
+  readonly items: ItemCounts;
+  readonly ablation: "mean" | "zero" | "resample";
+  readonly positions: "end" | "all";
+  readonly meanOver: string;
+  readonly curve: readonly KnockoutPoint[];
+  readonly random: readonly RandomBand[];
+  readonly seconds: number;
+}
+/** Every set of at most `size` heads. Specific drop: fall on the task minus fall on the control. */
+export interface SubsetResult {
+  readonly ablation: "mean" | "zero" | "resample";
+  readonly baseline: { readonly accuracy: number; readonly control?: number };
+  readonly sets: readonly {
+    readonly heads: readonly string[];
+    readonly accuracy: number;
+    readonly control?: number;
+    readonly specificDrop?: number;
+  }[];
+}
+
+export interface RoleShare {
+  readonly mean: number;
+  readonly low: number;
+  readonly high: number;
+}
+export interface AttendResult {
+  readonly items: ItemCounts;
+  readonly heads: readonly {
+    readonly head: string;
+    readonly roles: Readonly<Record<string, RoleShare>>;
+    /** Share of the position(s) of the role by the mean of the layer's heads. */
+    readonly positional: Readonly<Record<string, number>>;
+    /** Attention weighted by the norm of value times W_O. */
+    readonly valueWeighted: Readonly<Record<string, number>>;
+    readonly type: string;
+  }[];
+  readonly seconds: number;
+}
+
+export interface LensLayer {
+  readonly layer: number;
+  /** Mean rank of the answer, 1 is the top; from resid_post through the final norm and unembedding. */
+  readonly answerRank: number;
+  readonly answerProb: number;
+  readonly topTokens: readonly { readonly token: string; readonly share: number }[];
+  /** Centred cosines with unembedding rows of operand 1 (A), operand 2 (B) and the answer (C). */
+  readonly mlpIn: LensCosines;
+  readonly mlpOut: LensCosines;
+  readonly mlpDelta: LensCosines;
+  /** Direct logit attribution to the answer of attention and MLP of this layer. */
+  readonly attnLogit: number;
+  readonly mlpLogit: number;
+}
+export interface LensCosines {
+  readonly A: number | null;
+  readonly B: number | null;
+  readonly C: number;
+  /** The same with random other rows. */
+  readonly baseline: number;
+}
+export interface LensResult {
+  readonly items: ItemCounts;
+  readonly layers: readonly LensLayer[];
+  /** By the written algorithm of docs/method.md; null where the curve has none. */
+  readonly mlpPhases: {
+    readonly start: number | null;
+    readonly inflection: number | null;
+    readonly end: number | null;
+  };
+  readonly seconds: number;
+}
+
+export interface EvalResult {
+  readonly items: ItemCounts;
+  readonly mode: "teacher" | "generate" | "choice";
+  readonly n: number;
+  readonly accuracy: number;
+  readonly ci: Interval;
+  readonly logprob: number;
+  readonly logprobCI: Interval;
+  readonly paired?: {
+    readonly baseline: number;
+    readonly difference: number;
+    readonly ci: Interval;
+    /** Exact McNemar, two-sided. */
+    readonly p: number;
+    readonly fixed: number;
+    readonly broken: number;
+  };
+  readonly seconds: number;
+}
+
+export interface IsolationReport {
+  /** Slices hashed before and after. */
+  readonly checked: number;
+  readonly changedTensors: readonly string[];
+  readonly unselectedChanged: number;
+}
+export interface TuneResult {
+  readonly method: "precise" | "full" | "random";
+  readonly heads: readonly string[];
+  readonly mlps: readonly number[];
+  readonly trainedParameters: number;
+  readonly totalParameters: number;
+  readonly steps: number;
+  readonly loss: readonly number[];
+  readonly isolation: IsolationReport;
+  readonly out?: string;
+  readonly seconds: number;
+}
+
+/** One column of the before/after table. */
+export interface ClassAccuracy {
+  readonly name: string;
+  readonly title: string;
+  readonly n: number;
+  readonly accuracy: number;
+  readonly ci?: Interval;
+}
+/** One tuning method of the comparison at matched gain. */
+export interface TunedMethod {
+  readonly name: string;
+  readonly title: string;
+  readonly kind: "key" | "random" | "lowest" | "mlp" | "full";
+  readonly heads: readonly string[];
+  readonly mlps: readonly number[];
+  readonly replay: boolean;
+  readonly seed: number;
+  readonly lr: number;
+  readonly trainedParameters: number;
+  /** Updates until the gain was reached on the dev split; null if never. */
+  readonly updates: number | null;
+  readonly gain: number;
+  /** Percentage points lost on everything else, positive is worse. */
+  readonly collateral: number;
+  readonly after: readonly ClassAccuracy[];
+}
+export interface TuningComparison {
+  readonly target: string;
+  readonly matchedGain: number;
+  readonly before: readonly ClassAccuracy[];
+  readonly methods: readonly TunedMethod[];
+  readonly verdict: {
+    readonly supported: boolean;
+    readonly text: string;
+    /** Where the key heads stand among the layer-matched random draws, 0..1, lower is better. */
+    readonly updatesPercentile: number | null;
+    readonly collateralPercentile: number | null;
+  };
+  readonly isolation: IsolationReport;
+}
+
+export interface Claim {
+  readonly claim: string;
+  readonly source: string;
+  readonly verdict: "supported" | "not supported" | "not testable here";
+  readonly evidence: string;
+}
+
+/** One question asked of one set of items. */
+export interface Experiment {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly control?: string;
+  readonly direct: IdentifyResult;
+  readonly totalEnd?: IdentifyResult;
+  readonly totalAll?: IdentifyResult;
+  /** The same path patching with another prompt of the set as counterfactual. */
+  readonly randomCounterfactual?: IdentifyResult;
+  readonly knockout?: KnockoutResult;
+  readonly subsets?: SubsetResult;
+  readonly attention?: AttendResult;
+  readonly lens?: LensResult;
+}
+
+export interface WorkedExample {
+  readonly title: string;
+  readonly tokens: readonly { readonly text: string; readonly role?: string }[];
+  readonly counterfactual?: readonly string[];
+  readonly answer: string;
+  readonly counterfactualAnswer?: string;
+  /** Top answers before, with the key heads removed, and after tuning. */
+  readonly predictions: readonly {
+    readonly state: string;
+    readonly top: readonly { readonly token: string; readonly prob: number }[];
+  }[];
+  /** Attention of END over the tokens, for the key heads. */
+  readonly attention?: readonly { readonly head: string; readonly weights: readonly number[] }[];
+}
+
+/** results.json of `keyheads run`. */
+export interface RunResult {
+  readonly schemaVersion: number;
+  readonly keyheads: string;
+  readonly created: string;
+  readonly model: {
+    readonly name: string;
+    readonly architecture: string;
+    readonly layers: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly dModel: number;
+    readonly parameters: number;
+    readonly origin?: string;
+    readonly licence?: string;
+  };
+  readonly device: string;
+  readonly dtype: string;
+  readonly seed: number;
+  readonly task: {
+    readonly title: string;
+    readonly summary: string;
+    readonly promptForm: string;
+    readonly notes: readonly string[];
+  };
+  readonly experiments: readonly Experiment[];
+  readonly evaluation: {
+    readonly before: readonly ClassAccuracy[];
+    readonly after: readonly ClassAccuracy[];
+    /** What `after` is: which heads were trained, how. */
+    readonly description: string;
+  };
+  readonly tuning?: TuningComparison;
+  readonly example?: WorkedExample;
+  readonly claims: readonly Claim[];
+  readonly seconds: number;
+  readonly timings: Readonly<Record<string, number>>;
+  readonly peakBytes: number;
+}
