@@ -1,0 +1,29 @@
+// The main job on a bundled model that others trained: `npm run demo` after `npm run setup`.
+// Arguments go to `keyheads run`: `npm run demo -- --seed 3`.
+import { existsSync } from "node:fs";
+import { join, relative } from "node:path";
+import { main, root, runShown, secondsSince } from "./lib/process.mjs";
+
+const model = "mathgpt_add3_h4_l4";
+
+/** runs/demo, or runs/demo-2, runs/demo-3 ... where that exists: a run never replaces another. */
+function freeFolder() {
+  for (let number = 1; ; ++number) {
+    const folder = join(root, "runs", number === 1 ? "demo" : `demo-${number}`);
+    if (!existsSync(folder)) return folder;
+  }
+}
+
+await main(async () => {
+  const given = process.argv.slice(2);
+  const out = given.includes("--out") ? [] : ["--out", relative(root, freeFolder())];
+  const start = performance.now();
+  const keyheads = join(root, "packages", "keyheads", "bin", "keyheads.mjs");
+  const code = await runShown(process.execPath, [keyheads, "run", model, ...out, ...given], {
+    env: process.env,
+  });
+  if (code !== 0) return code;
+  process.stdout.write(`\nfinished in ${secondsSince(start)}\n`);
+  if (out[1]) process.stdout.write(`report: ${join(root, out[1], "report.html")}\n`);
+  return 0;
+});
