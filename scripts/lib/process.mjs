@@ -40,9 +40,10 @@ export function toolEnvironment() {
   };
 }
 
-/** Standard output of a short command, or undefined where it is missing or fails. */
+/** Trimmed standard output of a short command, or undefined where it is missing or fails. */
 export function outputOf(command, args, options = {}) {
-  const result = spawnSync(command, args, { encoding: "utf8", cwd: root, ...options });
+  const defaults = { encoding: "utf8", cwd: root, env: toolEnvironment() };
+  const result = spawnSync(command, args, { ...defaults, ...options });
   return result.status === 0 ? result.stdout.trim() : undefined;
 }
 
@@ -73,7 +74,7 @@ export async function runLogged(log, command, args, options = {}) {
     process.stderr.write(`\n${output.trimEnd().split("\n").slice(-40).join("\n")}\n\n`);
   }
   throw new StepError(
-    `\`${[relative(root, command) || command, ...args].join(" ")}\` ${outcome.why}`,
+    `\`${[command === process.execPath ? "node" : command, ...args].join(" ")}\` ${outcome.why}`,
     `the whole output is in ${relative(root, path)}`,
   );
 }
