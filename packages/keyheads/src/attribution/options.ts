@@ -1,0 +1,53 @@
+import type { CallOptions } from "../model.ts";
+import type { EffectName } from "../results.ts";
+
+export type Method = "exact" | "naive" | "activation";
+export type MlpPath = "recompute" | "freeze";
+export type Positions = "end" | "all";
+export type SenderKind = "heads" | "mlps";
+
+/** Which heads count as key heads. The threshold is a relative logit, whatever effect is shown. */
+export interface KeyOptions {
+  /** The k heads that harm the answer most. */
+  readonly top?: number;
+  /** Heads (and MLPs) whose mean relative change of the answer's logit is below this; -0.05. */
+  readonly threshold?: number;
+  /** Max-T sign-flip test over all senders, together with a minimum share of the total effect. */
+  readonly significance?: { readonly alpha: number; readonly minimumShare: number };
+}
+
+export interface IdentifyOptions extends CallOptions, KeyOptions {
+  /**
+   * exact: path patching, sender to logits at END, by the END-row chain (default).
+   * naive: the same by one hooked full forward per sender; slow, defines `exact`.
+   * activation: everything downstream of the sender is recomputed.
+   */
+  readonly method?: Method;
+  /** Where the sender is replaced; "all" only with `activation` and pairs of equal length. */
+  readonly positions?: Positions;
+  /** Default: logit-difference where every item has a counterfactual answer, else logprob. */
+  readonly effect?: EffectName;
+  /** Path patching only. */
+  readonly mlpPath?: MlpPath;
+  /** Both by default. What is not asked for is NaN in the result (null in JSON). */
+  readonly senders?: readonly SenderKind[];
+  /**
+   * own: the item's counterfactual (default). random-other: another prompt of the set with another
+   * answer. self: X_r itself, the negative control: every effect must be zero.
+   */
+  readonly counterfactual?: "own" | "random-other" | "self";
+  /** Leave out pairs whose X_r the model answers wrongly; off by default. */
+  readonly onlyCorrect?: boolean;
+  /** Leave out, and count, pairs whose X_c still yields C; on by default except for `self`. */
+  readonly excludeUnchanged?: boolean;
+  /**
+   * Denominators nearer to zero than this are not divided by: the item is left out of that mean
+   * (relative-logit; default 0.01 logits) or the probability is clamped to it (ie; 1e-9).
+   */
+  readonly guard?: { readonly logit?: number; readonly probability?: number };
+  /** Bootstrap draws of the intervals; 1000. */
+  readonly draws?: number;
+  readonly seed?: number;
+  /** Items per native call; by default so many that a call's arrays stay small. */
+  readonly batch?: number;
+}

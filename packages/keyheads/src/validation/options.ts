@@ -1,0 +1,40 @@
+import type { HeadRef } from "../attribution/component.ts";
+import type { CallOptions } from "../model.ts";
+import type { Item, ItemSet } from "../tasks/items.ts";
+
+export type Ablation = "mean" | "zero" | "resample";
+export type Items = ItemSet | readonly Item[];
+
+export interface AblationOptions extends CallOptions {
+  /** mean (default): the mean over `meanOver`; resample: the value on another prompt of it. */
+  readonly ablation?: Ablation;
+  /** end: only at the position that predicts the answer token; all (default): at every position. */
+  readonly positions?: "end" | "all";
+  /** Prompts that means and resamples are taken over; by default the evaluated items themselves. */
+  readonly meanOver?: Items;
+  /** The same for the control; by default the control items themselves. */
+  readonly controlMeanOver?: Items;
+  /** How a mean is aligned (docs/method.md); by default the finest that every group allows. */
+  readonly align?: "template" | "offset" | "none";
+  readonly control?: Items;
+  readonly seed?: number;
+  /** Answer tokens (rows) per native call; by default so many that a call's arrays stay small. */
+  readonly batch?: number;
+}
+
+export interface KnockOutOptions extends AblationOptions {
+  /** Removed one after the other in this order, then the MLPs. */
+  readonly heads?: readonly HeadRef[];
+  readonly mlps?: readonly number[];
+  /** Random sets per size; 200. Where there are no more sets than that, all of them. 0: no band. */
+  readonly random?: number;
+  /** Random heads come from the same layers as those they stand for. */
+  readonly layerMatched?: boolean;
+}
+
+export interface SubsetsOptions extends AblationOptions {
+  /** Largest set; 3. */
+  readonly size?: number;
+  /** The heads that sets are made of; all by default. */
+  readonly heads?: readonly HeadRef[];
+}
