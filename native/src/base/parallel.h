@@ -16,6 +16,9 @@ void parallel_chunks(Context& ctx, int64_t count, void (*fn)(void* data, int64_t
 // Memory of the calling thread, 64-byte aligned, valid until its next call on this thread.
 void* thread_scratch(size_t bytes);
 
+// The same, but a second piece: for what one op's caller prepares and all its chunks read.
+void* op_scratch(size_t bytes);
+
 template <class F>
 KEYHEADS_INLINE void parallel_for(Context& ctx, int64_t count, const F& f) {
   parallel_chunks(

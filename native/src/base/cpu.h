@@ -1,0 +1,28 @@
+// What the processor can do, and what it is called.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+
+namespace keyheads {
+
+// The best instruction set that the processor and the operating system support.
+// KEYHEADS_ISA=v2|v3|v4 in the environment asks for another one; throws BAD_ARGUMENT if it is not
+// there.
+Isa detect_isa();
+
+// All instruction sets that can run here, ascending.
+std::vector<Isa> supported_isas();
+
+const char* isa_name(Isa isa);  // "x86-64-v3"
+
+std::string cpu_name();  // as the processor reports it
+
+// CPUs that this process may use, as it was when first asked: pinning a thread comes later.
+const std::vector<int>& allowed_cpus();
+
+// Compute threads to use when nobody says: the allowed CPUs, or fewer under a cgroup's CPU quota.
+int default_threads();
+
+}  // namespace keyheads

@@ -1,0 +1,157 @@
+#include "base/pool.h"
+
+#include <immintrin.h>
+#include <sched.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+#include "base/check.h"
+#include "base/cpu.h"
+
+namespace keyheads {
+namespace {
+
+thread_local bool inside_chunk = false;
+thread_local uint64_t pinned_for = 0;  // the setup_ that this thread's affinity was set for
+
+constexpr auto kSpin = std::chrono::microseconds(50);
+
+// Spins until done() or until kSpin has passed; the clock is read now and then only.
+template <class Done>
+bool spin(const Done& done) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 64; ++i) {
+      if (done()) return true;
+      _mm_pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
+bool pinning_allowed() {
+  const char* value = std::getenv("KEYHEADS_PIN");
+  return value == nullptr || std::string_view(value) != "0";
+}
+
+uint64_t next_setup() {
+  static std::atomic<uint64_t> count{0};
+  return ++count;
+}
+
+}  // namespace
+
+Pool::Pool(int threads) { start(threads); }
+
+Pool::~Pool() { stop(); }
+
+void Pool::set_threads(int threads) {
+  const std::lock_guard lock(running_);
+  stop();
+  start(threads);
+}
+
+void Pool::start(int threads) {
+  if (threads < 0) fail("BAD_ARGUMENT", "number of threads is ", threads, ", expected 0 or more");
+  threads_ = threads == 0 ? default_threads() : threads;
+  pinned_ = threads_ == static_cast<int>(allowed_cpus().size()) && pinning_allowed();
+  setup_ = next_setup();
+  stopping_ = false;
+  for (int i = 1; i < threads_; ++i) workers_.emplace_back([this, i] { work_loop(i); });
+}
+
+void Pool::stop() {
+  stopping_ = true;
+  generation_.fetch_add(1);
+  generation_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+  workers_.clear();
+}
+
+// index < 0: any allowed CPU
+void Pool::pin(int index) const {
+  const std::vector<int>& cpus = allowed_cpus();
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (index >= 0) {
+    CPU_SET(cpus[static_cast<size_t>(index)], &set);
+  } else {
+    for (const int cpu : cpus) CPU_SET(cpu, &set);
+  }
+  sched_setaffinity(0, sizeof set, &set);  // a refusal costs speed only
+}
+
+void Pool::work_loop(int index) {
+  pin(pinned_ ? index : -1);
+  uint32_t seen = 0;
+  for (;;) {
+    const auto changed = [&] { return generation_.load(std::memory_order_acquire) != seen; };
+    if (!spin(changed)) generation_.wait(seen, std::memory_order_acquire);
+    seen = generation_.load(std::memory_order_acquire);
+    if (stopping_) return;
+    work(seen);
+  }
+}
+
+// After a claim succeeds, fn_, data_ and count_ cannot change until that chunk is done.
+bool Pool::claim(uint32_t generation, int64_t& i) {
+  uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  for (;;) {
+    const auto left = static_cast<uint32_t>(ticket);
+    if (static_cast<uint32_t>(ticket >> 32) != generation || left == 0) return false;
+    if (ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel)) {
+      i = count_ - left;
+      return true;
+    }
+  }
+}
+
+void Pool::work(uint32_t generation) {
+  int64_t i = 0;
+  inside_chunk = true;
+  while (claim(generation, i)) {
+    try {
+      if (!skip_.load(std::memory_order_relaxed)) fn_(data_, i);
+    } catch (...) {
+      const std::lock_guard lock(failed_);
+      if (!exception_) exception_ = std::current_exception();
+      skip_.store(true, std::memory_order_relaxed);
+    }
+    completed_.fetch_add(1, std::memory_order_release);
+  }
+  inside_chunk = false;
+}
+
+void Pool::run(int64_t count, void (*fn)(void* data, int64_t i), void* data) {
+  if (count <= 1 || inside_chunk || threads_ == 1) {
+    for (int64_t i = 0; i < count; ++i) fn(data, i);
+    return;
+  }
+  if (count > UINT32_MAX) fail("INTERNAL", "pool: ", count, " chunks are too many");
+  const std::lock_guard lock(running_);
+  if (pinned_for != setup_) {
+    if (pinned_ || pinned_for != 0) pin(pinned_ ? 0 : -1);
+    pinned_for = setup_;
+  }
+  fn_ = fn;
+  data_ = data;
+  count_ = count;
+  completed_.store(0, std::memory_order_relaxed);
+  const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
+  ticket_.store(static_cast<uint64_t>(generation) << 32 | static_cast<uint64_t>(count),
+                std::memory_order_release);
+  generation_.store(generation, std::memory_order_release);
+  generation_.notify_all();
+  work(generation);
+  const auto all_done = [&] { return completed_.load(std::memory_order_acquire) == count; };
+  while (!spin(all_done)) sched_yield();
+  if (exception_) {
+    skip_ = false;
+    std::rethrow_exception(std::exchange(exception_, nullptr));
+  }
+}
+
+}  // namespace keyheads

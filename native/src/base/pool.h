@@ -1,0 +1,60 @@
+// The compute threads. Work is claimed in chunks with an atomic ticket, and a caller waits for its
+// chunks, not for threads: a worker that the system has put aside costs nothing unless it holds a
+// chunk. Workers spin for about 50 us before they sleep, since ops follow each other closely.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace keyheads {
+
+class Pool {
+ public:
+  // Number of threads, the caller of run() included; 0 is default_threads().
+  explicit Pool(int threads = 0);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  // Waits for a running call. Threads are pinned, each to a CPU of its own, when there are as many
+  // as allowed CPUs (otherwise two can stay on one CPU for a long time); KEYHEADS_PIN=0 prevents
+  // it.
+  void set_threads(int threads);
+  int threads() const { return threads_; }
+
+  // fn(data, i) for every i in [0, count), on all threads; returns when all are done. Rethrows the
+  // first exception of a chunk (the chunks not yet begun are skipped). From inside a chunk, runs
+  // everything on the calling thread.
+  void run(int64_t count, void (*fn)(void* data, int64_t i), void* data);
+
+ private:
+  void start(int threads);
+  void stop();
+  void work_loop(int index);
+  bool claim(uint32_t generation, int64_t& i);
+  void work(uint32_t generation);
+  void pin(int index) const;
+
+  int threads_ = 1;
+  bool pinned_ = false;
+  uint64_t setup_ = 0;  // identifies this pool and its number of threads to the caller's pinning
+  std::mutex running_;
+  std::vector<std::thread> workers_;
+
+  void (*fn_)(void*, int64_t) = nullptr;
+  void* data_ = nullptr;
+  int64_t count_ = 0;
+  std::mutex failed_;
+  std::exception_ptr exception_;
+
+  alignas(64) std::atomic<uint32_t> generation_{0};
+  std::atomic<bool> stopping_{false};
+  alignas(64) std::atomic<uint64_t> ticket_{0};  // generation << 32 | chunks not yet claimed
+  alignas(64) std::atomic<int64_t> completed_{0};
+  std::atomic<bool> skip_{false};
+};
+
+}  // namespace keyheads

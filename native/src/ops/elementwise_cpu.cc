@@ -1,0 +1,54 @@
+#include "ops/elementwise.h"
+#include "ops/rows.h"
+
+namespace keyheads::ops {
+namespace {
+
+template <class T>
+void add_impl(Context& ctx, const Add<T>& a) {
+  for_rows(ctx, a.y.rows, a.y.cols, [&](int64_t r) {
+    T* y = a.y.row(r);
+    const T* left = a.a.row(r);
+    const T* right = a.b.row(r);
+    for (int64_t c = 0; c < a.y.cols; ++c) y[c] = left[c] + right[c];
+  });
+}
+
+template <class T>
+void add_scaled_impl(Context& ctx, const AddScaled<T>& a) {
+  for_rows(ctx, a.y.rows, a.y.cols, [&](int64_t r) {
+    T* y = a.y.row(r);
+    const T* x = a.x.row(r);
+    for (int64_t c = 0; c < a.y.cols; ++c) y[c] += a.factor * x[c];
+  });
+}
+
+template <class T>
+void gather_rows_impl(Context& ctx, const GatherRows<T>& a) {
+  for_rows(ctx, a.y.rows, a.y.cols, [&](int64_t r) {
+    T* y = a.y.row(r);
+    const T* x = a.x.row(a.rows[r]);
+    for (int64_t c = 0; c < a.y.cols; ++c) y[c] = x[c];
+  });
+}
+
+// In parallel over columns: rows may repeat.
+template <class T>
+void scatter_rows_impl(Context& ctx, const ScatterRows<T>& a) {
+  for_ranges(ctx, a.x.cols, a.x.rows, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t r = 0; r < a.x.rows; ++r) {
+      T* y = a.y.row(a.rows[r]);
+      const T* x = a.x.row(r);
+      for (int64_t c = begin; c < end; ++c) y[c] += x[c];
+    }
+  });
+}
+
+}  // namespace
+
+DEFINE_OP(add, Add)
+DEFINE_OP(add_scaled, AddScaled)
+DEFINE_OP(gather_rows, GatherRows)
+DEFINE_OP(scatter_rows, ScatterRows)
+
+}  // namespace keyheads::ops
