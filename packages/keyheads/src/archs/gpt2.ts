@@ -1,0 +1,80 @@
+// GPT-2 (Radford et al. 2019) as Hugging Face stores it: linear layers are Conv1D, [in, out], with
+// q, k and v side by side in one of them.
+import { defineArch } from "./spec.ts";
+
+const transposed = (from: string) => ({ from, transpose: true }) as const;
+const third = (from: string, part: 0 | 1 | 2) => ({ from, split: [part, 3] }) as const;
+const transposedThird = (from: string, part: 0 | 1 | 2) =>
+  ({ from, transpose: true, split: [part, 3] }) as const;
+
+export const gpt2 = defineArch({
+  name: "gpt2",
+  huggingface: ["GPT2LMHeadModel"],
+  modelType: "gpt2",
+  choices: {
+    norm: "layer",
+    position: "learned",
+    gated: false,
+    activation: { key: "activation_function", absent: "gelu_new" },
+    qkvBias: true,
+    outBias: true,
+    mlpBias: true,
+    tied: { key: "tie_word_embeddings", absent: true },
+    scaledScores: { key: "scale_attn_weights", absent: true },
+  },
+  sizes: {
+    layers: "n_layer",
+    dModel: "n_embd",
+    heads: "n_head",
+    kvHeads: "n_head",
+    dHead: { key: "head_dim", absent: { of: "n_embd", dividedBy: "n_head" } },
+    dMlp: { key: "n_inner", absent: { times: 4, of: "n_embd" } },
+    vocab: "vocab_size",
+    context: { key: "n_positions", absent: "n_ctx" },
+    normEps: { key: "layer_norm_epsilon", absent: 1e-5 },
+  },
+  supported: {
+    scale_attn_by_inverse_layer_idx: [false],
+    add_cross_attention: [false],
+  },
+  harmless: [
+    "n_ctx",
+    // The same product in another order and precision: no difference in float32 or float64.
+    "reorder_and_upcast_attn",
+    "attn_pdrop",
+    "embd_pdrop",
+    "resid_pdrop",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
+  ],
+  weights: {
+    embed: "wte.weight",
+    posEmbed: "wpe.weight",
+    finalNorm: "ln_f.weight",
+    finalNormBias: "ln_f.bias",
+    unembed: "lm_head.weight",
+    layer: {
+      attnNorm: "h.{i}.ln_1.weight",
+      attnNormBias: "h.{i}.ln_1.bias",
+      wq: transposedThird("h.{i}.attn.c_attn.weight", 0),
+      wk: transposedThird("h.{i}.attn.c_attn.weight", 1),
+      wv: transposedThird("h.{i}.attn.c_attn.weight", 2),
+      bq: third("h.{i}.attn.c_attn.bias", 0),
+      bk: third("h.{i}.attn.c_attn.bias", 1),
+      bv: third("h.{i}.attn.c_attn.bias", 2),
+      wo: transposed("h.{i}.attn.c_proj.weight"),
+      bo: "h.{i}.attn.c_proj.bias",
+      mlpNorm: "h.{i}.ln_2.weight",
+      mlpNormBias: "h.{i}.ln_2.bias",
+      wUp: transposed("h.{i}.mlp.c_fc.weight"),
+      bUp: "h.{i}.mlp.c_fc.bias",
+      wDown: transposed("h.{i}.mlp.c_proj.weight"),
+      bDown: "h.{i}.mlp.c_proj.bias",
+    },
+  },
+  optionalPrefix: "transformer.",
+  ignored: ["h.{i}.attn.bias", "h.{i}.attn.masked_bias"],
+});

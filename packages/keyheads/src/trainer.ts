@@ -1,0 +1,84 @@
+// Training of selected slices of a model's weights, one weighted loss and one AdamW step at a time.
+// The engine holds the state; everything outside the slices keeps its bits.
+import type {
+  AccumulateResult,
+  Objective,
+  Slice,
+  TrainerHandle,
+  TrainerState,
+  UpdateRequest,
+  UpdateResult,
+} from "@keyheads/native";
+import { type CallOptions, callEngine } from "./engine.ts";
+import { OwnedHandle } from "./handle.ts";
+import type { Model } from "./model.ts";
+import type { Sequence } from "./packing.ts";
+import { type HookEdit, toEdit, toFloats } from "./sites.ts";
+
+export interface LossOptions extends CallOptions {
+  readonly sequences: readonly Sequence[];
+  readonly objective: Objective;
+  readonly edits?: readonly HookEdit[];
+}
+
+export class Trainer implements Disposable {
+  readonly model: Model;
+  readonly slices: readonly Slice[];
+  readonly #handle: OwnedHandle<TrainerHandle>;
+
+  /** Use `model.createTrainer(slices)`. */
+  constructor(model: Model, handle: TrainerHandle, slices: readonly Slice[]) {
+    this.model = model;
+    this.slices = slices;
+    this.#handle = new OwnedHandle(this, handle, "the trainer");
+  }
+
+  /** Adds the gradient of one weighted loss. */
+  async accumulate(options: LossOptions): Promise<AccumulateResult> {
+    const { model } = this;
+    const batch = model.pack(options.sequences);
+    const edits = (options.edits ?? []).map((edit) => toEdit(edit, model.spec, batch, model.dtype));
+    const objective = {
+      ...options.objective,
+      weights: toFloats(options.objective.weights, model.dtype),
+    };
+    return await callEngine(
+      (binding, control) =>
+        binding.accumulate(this.#handle.value, { batch, objective, edits }, control),
+      options,
+    );
+  }
+
+  /** Clips, takes one AdamW step on the slices, clears the gradients. */
+  async update(request: UpdateRequest, call?: CallOptions): Promise<UpdateResult> {
+    return await callEngine(
+      (binding, control) => binding.update(this.#handle.value, request, control),
+      call,
+    );
+  }
+
+  /** Gradients, moments and values of every slice, in the order of `slices`. */
+  async read(call?: CallOptions): Promise<TrainerState> {
+    return await callEngine(
+      (binding, control) => binding.readTrainer(this.#handle.value, control),
+      call,
+    );
+  }
+
+  /** The inverse of read. */
+  async write(state: TrainerState, call?: CallOptions): Promise<void> {
+    await callEngine(
+      (binding, control) => binding.writeTrainer(this.#handle.value, state, control),
+      call,
+    );
+  }
+
+  /** Frees gradients and moments; the model keeps its trained weights. */
+  dispose(): void {
+    this.#handle.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
