@@ -49,7 +49,25 @@ export interface IdentifyResult {
     readonly counterfactualStillC: number;
     readonly counterfactualProbC: number;
     readonly excluded: number;
+    /** Pairs left out because X_r was answered wrongly (onlyCorrect). */
+    readonly incorrect?: number;
   };
+  /** What X_c was. */
+  readonly counterfactualKind?: "own" | "random-other" | "self";
+  /** All heads, most harmful to C first, whatever sign the effect gives to harm. */
+  readonly ranking?: readonly string[];
+  /** The paper's measure, which the default threshold of key heads is about. */
+  readonly relativeLogit?: {
+    readonly heads: readonly (readonly number[])[];
+    readonly mlps: readonly number[];
+    /** Items left out because the reference logit is too near zero. */
+    readonly guarded: number;
+  };
+  /** Items of the shown effect whose denominator was too near zero. */
+  readonly guarded?: number;
+  /** Family-wise p-values, where key heads were asked for by significance. */
+  readonly headP?: readonly (readonly number[])[];
+  readonly mlpP?: readonly number[];
   readonly seconds: number;
   readonly loadSeconds?: number;
 }
@@ -69,12 +87,15 @@ export interface RandomBand {
   readonly draws: number;
   readonly exhaustive: boolean;
   readonly controlMean?: number;
+  /** Share of the random sets that leave no more accuracy than the chosen set of this size. */
+  readonly atMost?: number;
 }
 export interface KnockoutResult {
   readonly items: ItemCounts;
   readonly ablation: "mean" | "zero" | "resample";
   readonly positions: "end" | "all";
   readonly meanOver: string;
+  readonly controlMeanOver?: string;
   readonly curve: readonly KnockoutPoint[];
   readonly random: readonly RandomBand[];
   readonly seconds: number;
