@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { KeyheadsError } from "../errors.ts";
 import { readJson } from "../load/json.ts";
+import type { TokenizerJson } from "./content.ts";
 import { JsonTokenizer } from "./json-tokenizer.ts";
 import type { Tokenizer } from "./types.ts";
 
@@ -12,7 +13,11 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer | undefin
   if (!existsSync(path)) return undefined;
   const configPath = join(folder, "tokenizer_config.json");
   const config = existsSync(configPath) ? await readJson(configPath) : {};
-  return new JsonTokenizer(await readJson(path), config, path);
+  return new JsonTokenizer(
+    (await readJson(path)) as TokenizerJson,
+    config as Readonly<Record<string, unknown>>,
+    path,
+  );
 }
 
 /** What to say when text is needed and there is no tokenizer. */
