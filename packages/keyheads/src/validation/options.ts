@@ -3,6 +3,8 @@ import type { CallOptions } from "../model.ts";
 import type { Item, ItemSet } from "../tasks/items.ts";
 
 export type Ablation = "mean" | "zero" | "resample";
+/** How fine a mean is: see docs/method.md. */
+export type Alignment = "template" | "offset" | "none";
 export type Items = ItemSet | readonly Item[];
 
 export interface AblationOptions extends CallOptions {
@@ -14,11 +16,13 @@ export interface AblationOptions extends CallOptions {
   readonly meanOver?: Items;
   /** The same for the control; by default the control items themselves. */
   readonly controlMeanOver?: Items;
-  /** How a mean is aligned (docs/method.md); by default the finest that every group allows. */
-  readonly align?: "template" | "offset" | "none";
+  /** By default the finest at which every group has two prompts or more; the result says which. */
+  readonly align?: Alignment;
+  /** all (default): right means that every answer token is; target: only the measured one counts. */
+  readonly answer?: "all" | "target";
   readonly control?: Items;
   readonly seed?: number;
-  /** Answer tokens (rows) per native call; by default so many that a call's arrays stay small. */
+  /** Answer tokens per native call; by default so many that a call's arrays stay small. */
   readonly batch?: number;
 }
 

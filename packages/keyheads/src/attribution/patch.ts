@@ -1,0 +1,83 @@
+// Runs of X_r with one sender replaced by its value on X_c, for every sender: path patching by the
+// engine's END-row chain (exact), activation patching, and the naive procedure that defines them.
+import type { CallOptions, Model } from "../model.ts";
+import { captureBank } from "./capture.ts";
+import type { Component } from "./component.ts";
+import { patchNaively } from "./naive.ts";
+import type { Method, MlpPath, Positions } from "./options.ts";
+import type { Pair } from "./pairs.ts";
+import { emptyReading, pairReadout, type Reading, storeReading } from "./reading.ts";
+import { runSweep } from "./sweep.ts";
+
+export interface Patching {
+  readonly method: Method;
+  readonly positions: Positions;
+  readonly mlpPath: MlpPath;
+  readonly senders: readonly Component[];
+  readonly logsumexp: boolean;
+  /** Items per native call. */
+  readonly batch: number;
+}
+
+/** One reading a sender. Progress counts patched items over all senders. */
+export async function patchSenders(
+  model: Model,
+  pairs: readonly Pair[],
+  patching: Patching,
+  { signal, onProgress }: CallOptions,
+): Promise<Reading[]> {
+  const { senders, batch } = patching;
+  const readings = senders.map(() => emptyReading(pairs.length));
+  const total = pairs.length * senders.length;
+  for (let start = 0; start < pairs.length; start += batch) {
+    const chunk = pairs.slice(start, start + batch);
+    const size = chunk.length * senders.length;
+    const call: CallOptions = {
+      ...(signal && { signal }),
+      onProgress: (done, all) =>
+        onProgress?.(start * senders.length + Math.floor((size * done) / all), total),
+    };
+    const patch = patching.method === "naive" ? patchNaively : patchBySweep;
+    const patched = await patch(model, chunk, patching, call);
+    patched.forEach((result, sender) => {
+      storeReading(readings[sender] as Reading, start, result, 0, chunk.length);
+    });
+    onProgress?.(start * senders.length + size, total);
+  }
+  return readings;
+}
+
+async function patchBySweep(
+  model: Model,
+  pairs: readonly Pair[],
+  patching: Patching,
+  call: CallOptions,
+) {
+  const { positions, senders } = patching;
+  const quiet: CallOptions = call.signal ? { signal: call.signal } : {};
+  const counterfactuals = pairs.map((pair) => pair.counterfactual);
+  const { bank } = await captureBank(model, counterfactuals, positions, quiet);
+  const result = await runSweep(
+    model,
+    {
+      sequences: pairs.map((pair) => pair.reference),
+      variants: senders.map((sender) => [sender]),
+      bank,
+      freeze: freezeOf(patching),
+      positions,
+      readout: pairReadout(pairs, patching.logsumexp),
+    },
+    call,
+  );
+  const { logits, logsumexp } = result.variants;
+  const items = pairs.length;
+  return senders.map((_, v) => ({
+    ...(logits && { logits: logits.subarray(2 * v * items, 2 * (v + 1) * items) }),
+    ...(logsumexp && { logsumexp: logsumexp.subarray(v * items, (v + 1) * items) }),
+  }));
+}
+
+function freezeOf({ method, mlpPath }: Patching) {
+  if (method === "activation") return "none";
+  return mlpPath === "freeze" ? "attention+mlp" : "attention";
+}
