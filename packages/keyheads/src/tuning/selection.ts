@@ -6,14 +6,12 @@
  * W_Q and W_O belong to a head, unless the group is asked for.
  */
 import type { LayerSlot, ModelSpec, Slice } from "@keyheads/native";
+import type { HeadRef } from "../attribution/component.ts";
 import { KeyheadsError } from "../errors.ts";
-import type { SlotShape } from "./slots.ts";
+import { allSlices, type SlotOwner } from "./slots.ts";
 
-/** One query head; both indices are zero based. */
-export interface HeadRef {
-  readonly layer: number;
-  readonly head: number;
-}
+export type { HeadRef };
+
 type Counts = Pick<ModelSpec, "layers" | "heads">;
 
 export interface Selection {
@@ -91,18 +89,15 @@ export function checkMlps(layers: readonly number[], spec: Counts): void {
   }
 }
 
-/** The weights of a selection, disjoint, by layer. `slots` are the weights the model has. */
-export function selectSlices(
-  model: { readonly spec: ModelSpec; readonly slots: readonly SlotShape[] },
-  selection: Selection,
-): Slice[] {
-  const { spec, slots } = model;
+/** The weights of a selection, disjoint. Throws USAGE where it is empty or names what is not there. */
+export function selectSlices(model: SlotOwner, selection: Selection): Slice[] {
   const { heads = [], mlps = [], everything = false, keyValueGroups = false } = selection;
+  const { spec } = model;
   if (everything) {
     if (heads.length > 0 || mlps.length > 0) {
       throw new KeyheadsError("USAGE", "select either everything or heads and MLPs, not both");
     }
-    return slots.map(whole);
+    return allSlices(model);
   }
   checkHeads(heads, spec);
   checkMlps(mlps, spec);
@@ -111,16 +106,16 @@ export function selectSlices(
   if (heads.length === 0 && mlps.length === 0) {
     throw new KeyheadsError("USAGE", "nothing is selected; name heads (3.1,12.22) or MLPs (17,20)");
   }
-  const grouped = spec.kvHeads !== spec.heads;
-  const ownKeys = !grouped || keyValueGroups;
-  return slots.flatMap((slot) => {
-    if (mlpSlots.has(slot.slot)) return mlps.includes(slot.layer) ? [whole(slot)] : [];
-    const here = heads.filter(({ layer }) => layer === slot.layer).map(({ head }) => head);
-    if (queryRows.has(slot.slot)) return here.map((head) => rows(slot, head, spec.dHead));
-    if (slot.slot === "wo") return here.map((head) => columns(slot, head, spec.dHead));
-    if (keyValueRows.has(slot.slot) && ownKeys) {
+  const ownKeys = spec.kvHeads === spec.heads || keyValueGroups;
+  const block = (index: number): [number, number] => [index * spec.dHead, (index + 1) * spec.dHead];
+  return allSlices(model).flatMap((all): Slice[] => {
+    if (mlpSlots.has(all.slot)) return mlps.includes(all.layer) ? [all] : [];
+    const here = heads.filter(({ layer }) => layer === all.layer).map(({ head }) => head);
+    if (queryRows.has(all.slot)) return here.map((head) => ({ ...all, rows: block(head) }));
+    if (all.slot === "wo") return here.map((head) => ({ ...all, columns: block(head) }));
+    if (keyValueRows.has(all.slot) && ownKeys) {
       const groups = new Set(here.map((head) => groupOf(head, spec)));
-      return [...groups].map((group) => rows(slot, group, spec.dHead));
+      return [...groups].map((group) => ({ ...all, rows: block(group) }));
     }
     return [];
   });
@@ -149,14 +144,6 @@ export function allHeads(spec: Counts): HeadRef[] {
   }));
 }
 
-/** Numbers in the slices together. */
-export function countParameters(slices: readonly Slice[]): number {
-  return slices.reduce(
-    (sum, { rows, columns }) => sum + (rows[1] - rows[0]) * (columns[1] - columns[0]),
-    0,
-  );
-}
-
 const queryRows = new Set<string>(["wq", "bq"] satisfies LayerSlot[]);
 const keyValueRows = new Set<string>(["wk", "wv", "bk", "bv"] satisfies LayerSlot[]);
 const mlpSlots = new Set<string>([
@@ -167,18 +154,6 @@ const mlpSlots = new Set<string>([
   "bUp",
   "bDown",
 ] satisfies LayerSlot[]);
-
-function whole({ slot, layer, rows, columns }: SlotShape): Slice {
-  return { slot, layer, rows: [0, rows], columns: [0, columns] };
-}
-
-function rows({ slot, layer, columns }: SlotShape, head: number, dHead: number): Slice {
-  return { slot, layer, rows: [head * dHead, (head + 1) * dHead], columns: [0, columns] };
-}
-
-function columns({ slot, layer, rows }: SlotShape, head: number, dHead: number): Slice {
-  return { slot, layer, rows: [0, rows], columns: [head * dHead, (head + 1) * dHead] };
-}
 
 function parts(text: string, what: string, example: string): string[] {
   const trimmed = text.trim();

@@ -1,26 +1,28 @@
-/** The weights that a model has, by slot, with their shapes as the engine sees them. */
-import type { SlotRef, TensorSource } from "@keyheads/native";
+// The weights of a model as matrices: [rows, columns] is the engine's [out, in], vectors have one
+// column. Slices are rectangles in these.
+import type { ModelSpec, Slice, SlotRef } from "@keyheads/native";
+import { slotShape } from "../load/slots.ts";
 
-/** A slot's [out, in] matrix; vectors have one column. */
-export interface SlotShape extends SlotRef {
-  readonly rows: number;
-  readonly columns: number;
+/** The part of a Model that says which weights exist. */
+export interface SlotOwner {
+  readonly spec: ModelSpec;
+  readonly files: { readonly slots: readonly SlotRef[] };
 }
 
-export function slotShape(source: TensorSource): SlotShape {
-  const { slot, layer, start, stop, shape, transpose } = source;
-  const input = shape.length === 1 ? 1 : shape[transpose ? 0 : 1];
-  if (input === undefined) {
-    throw new RangeError(`${slot} of layer ${layer} has shape [${shape.join(", ")}]`);
-  }
-  return { slot, layer, rows: stop - start, columns: input };
+/** The whole weight of a slot. */
+export function wholeSlice({ slot, layer }: SlotRef, spec: ModelSpec): Slice {
+  const [rows, columns = 1] = slotShape(slot, spec);
+  return { slot, layer, rows: [0, rows], columns: [0, columns] };
 }
 
-export function slotShapes(sources: readonly TensorSource[]): SlotShape[] {
-  return sources.map(slotShape);
+export function allSlices({ spec, files }: SlotOwner): Slice[] {
+  return files.slots.map((ref) => wholeSlice(ref, spec));
 }
 
-/** A key for maps: "wq.3", "embed.-1". */
-export function slotKey({ slot, layer }: SlotRef): string {
-  return `${slot}.${layer}`;
+/** Numbers in the slices together. */
+export function countParameters(slices: readonly Slice[]): number {
+  return slices.reduce(
+    (sum, { rows, columns }) => sum + (rows[1] - rows[0]) * (columns[1] - columns[0]),
+    0,
+  );
 }

@@ -1,0 +1,126 @@
+// Proof that tuning changed the selected weights only: SHA-256 of the bytes of every piece of every
+// weight, before and after, apart for what is selected and what is not. It proves isolation of
+// weights, never of behaviour.
+import { createHash, type Hash } from "node:crypto";
+import type { ModelSpec, Slice, SlotRef } from "@keyheads/native";
+import type { CheckpointFiles } from "../load/checkpoint.ts";
+import { readTensorBytes } from "../load/safetensors.ts";
+import { slotShape } from "../load/slots.ts";
+import type { Model } from "../model.ts";
+import type { IsolationReport } from "../results.ts";
+import { type Piece, piecesOf, runsOf } from "./pieces.ts";
+import { storedMatrix, tensorOf } from "./stored.ts";
+
+export interface PieceHash {
+  /** Of the piece, as in "wq 2.1". */
+  readonly name: string;
+  /** The tensor of the file that holds it. */
+  readonly tensor: string;
+  readonly selected: boolean;
+  readonly hash: string;
+}
+
+/** Hashes of the weights as the engine holds them. */
+export async function hashWeights(
+  model: Pick<Model, "readWeight" | "files" | "spec">,
+  selected: readonly Slice[],
+): Promise<PieceHash[]> {
+  const hashes: PieceHash[] = [];
+  for (const slot of model.files.slots) {
+    const values = await model.readWeight(slot);
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    hashes.push(...hashSlot(bytes, slot, model.spec, selected));
+  }
+  return hashes;
+}
+
+/** Hashes of the weights as files store them, stored tensors that are no weights included. */
+export async function hashFiles(
+  files: CheckpointFiles,
+  spec: ModelSpec,
+  selected: readonly Slice[],
+): Promise<PieceHash[]> {
+  const hashes: PieceHash[] = [];
+  for (const slot of files.slots) {
+    hashes.push(...hashSlot(await storedMatrix(files, slot, spec), slot, spec, selected));
+  }
+  const embed = selected.some(({ slot }) => slot === "embed");
+  for (const tensor of [...files.ignored, ...files.copies.keys()]) {
+    const bytes = await readTensorBytes(tensorOf(files, tensor));
+    const hash = createHash("sha256").update(bytes).digest("hex");
+    // A copy of the tied embedding changes with it.
+    hashes.push({ name: tensor, tensor, selected: embed && files.copies.has(tensor), hash });
+  }
+  return hashes;
+}
+
+/** What changed. Throws RangeError if the hashes are not of the same pieces. */
+export function compareHashes(
+  before: readonly PieceHash[],
+  after: readonly PieceHash[],
+): IsolationReport & { readonly unselected: readonly string[] } {
+  if (before.length !== after.length) {
+    throw new RangeError(`hashes of ${before.length} and ${after.length} pieces`);
+  }
+  const changed = after.filter((piece, i) => {
+    const was = before[i] as PieceHash;
+    if (was.name !== piece.name || was.selected !== piece.selected) {
+      throw new RangeError(`hashes of different pieces: ${was.name} and ${piece.name}`);
+    }
+    return was.hash !== piece.hash;
+  });
+  const unselected = changed.filter(({ selected }) => !selected).map(({ name }) => name);
+  return {
+    checked: after.length,
+    changedTensors: [...new Set(changed.map(({ tensor }) => tensor))],
+    unselectedChanged: unselected.length,
+    unselected,
+  };
+}
+
+/** One hash of everything that is not selected: equal for two runs from the same base model. */
+export function unselectedDigest(hashes: readonly PieceHash[]): string {
+  const digest = createHash("sha256");
+  for (const { name, selected, hash } of hashes) {
+    if (!selected) digest.update(`${name} ${hash}\n`);
+  }
+  return digest.digest("hex");
+}
+
+/** `bytes` is the slot's [out, in] matrix. A piece that is selected in part gives two hashes. */
+function hashSlot(
+  bytes: Uint8Array,
+  slot: SlotRef & { readonly tensor: string },
+  spec: ModelSpec,
+  selected: readonly Slice[],
+): PieceHash[] {
+  const [rows, columns = 1] = slotShape(slot.slot, spec);
+  const width = bytes.length / (rows * columns);
+  return piecesOf(slot, spec).flatMap((piece) =>
+    hashPiece(bytes, piece, columns, width, selected).map((hashed) => ({
+      ...hashed,
+      name: piece.name,
+      tensor: slot.tensor,
+    })),
+  );
+}
+
+function hashPiece(
+  bytes: Uint8Array,
+  piece: Piece,
+  columns: number,
+  width: number,
+  selected: readonly Slice[],
+): { selected: boolean; hash: string }[] {
+  const open = new Map<boolean, Hash>();
+  for (const run of runsOf(piece, selected)) {
+    const hash = open.get(run.selected) ?? createHash("sha256");
+    open.set(run.selected, hash);
+    const row = run.row * columns;
+    hash.update(bytes.subarray((row + run.start) * width, (row + run.stop) * width));
+  }
+  return [...open].map(([isSelected, hash]) => ({
+    selected: isSelected,
+    hash: hash.digest("hex"),
+  }));
+}

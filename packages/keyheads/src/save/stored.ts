@@ -1,0 +1,75 @@
+// Weights as bytes in their files: where an entry of the engine's [out, in] matrix is stored.
+import { join } from "node:path";
+import type { ModelSpec, Slice } from "@keyheads/native";
+import { type CheckpointFiles, openCheckpoint, type SlotSource } from "../load/checkpoint.ts";
+import { readConfig } from "../load/config.ts";
+import { readJson } from "../load/json.ts";
+import { dtypeBytes, readTensorBytes, type TensorInfo } from "../load/safetensors.ts";
+import { slotShape } from "../load/slots.ts";
+import type { Encoder } from "./encode.ts";
+
+/** The weights of a Hugging Face folder, without loading them into the engine. */
+export async function openFolder(
+  folder: string,
+  configFile = "config.json",
+): Promise<{ readonly files: CheckpointFiles; readonly spec: ModelSpec }> {
+  const path = join(folder, configFile);
+  const config = (await readJson(path)) as Readonly<Record<string, unknown>>;
+  const { arch, spec, flags } = readConfig(config, path, { allowUnknownConfig: true });
+  return { files: await openCheckpoint(folder, arch, spec, flags), spec };
+}
+
+/** Index, within the stored tensor, of entry (row, column) of the slot's [out, in] matrix. */
+export function storedIndex(slot: SlotSource, row: number, column: number): number {
+  const out = slot.start + row;
+  if (slot.shape.length === 1) return out;
+  const stride = slot.shape[1] as number;
+  return slot.transpose ? column * stride + out : out * stride + column;
+}
+
+/** The tensor that holds a slot. */
+export function tensorOf(files: CheckpointFiles, name: string): TensorInfo {
+  const tensor = files.tensors.get(name);
+  if (tensor === undefined) throw new RangeError(`${files.folder} has no tensor ${name}`);
+  return tensor;
+}
+
+/** The bytes of a slot's [out, in] matrix, row by row, in the dtype of the file. */
+export async function storedMatrix(
+  files: CheckpointFiles,
+  slot: SlotSource,
+  spec: ModelSpec,
+): Promise<Uint8Array> {
+  const tensor = tensorOf(files, slot.tensor);
+  const [rows, columns = 1] = slotShape(slot.slot, spec);
+  const width = dtypeBytes[slot.dtype];
+  const from = storedIndex(slot, 0, 0) * width;
+  if (!slot.transpose) return await readTensorBytes(tensor, from, from + rows * columns * width);
+  const stored = await readTensorBytes(tensor);
+  const matrix = new Uint8Array(rows * columns * width);
+  for (let row = 0; row < rows; ++row) {
+    for (let column = 0; column < columns; ++column) {
+      const at = storedIndex(slot, row, column) * width;
+      matrix.set(stored.subarray(at, at + width), (row * columns + column) * width);
+    }
+  }
+  return matrix;
+}
+
+/** Writes a slice's entries of a whole weight over the stored bytes of its tensor. */
+export function storeSlice(
+  stored: DataView,
+  slot: SlotSource,
+  slice: Slice,
+  weight: ArrayLike<number>,
+  columns: number,
+  encode: Encoder,
+): void {
+  const width = dtypeBytes[slot.dtype];
+  for (let row = slice.rows[0]; row < slice.rows[1]; ++row) {
+    for (let column = slice.columns[0]; column < slice.columns[1]; ++column) {
+      const value = weight[row * columns + column] as number;
+      encode(stored, storedIndex(slot, row, column) * width, value);
+    }
+  }
+}

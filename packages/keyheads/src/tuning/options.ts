@@ -1,0 +1,89 @@
+// What `tune` takes, its defaults, and what it says on the way.
+import type { AnsweredItem, AnswerSet } from "../evaluation/answers.ts";
+import type { Selection } from "./selection.ts";
+
+/** Learning rate over the updates. linear and cosine fall to zero at the last one. */
+export type Schedule = "constant" | "linear" | "cosine";
+
+/** AdamW with decoupled weight decay, on the selected slices only. */
+export interface OptimizerOptions {
+  /** 2e-5 by default. */
+  readonly lr?: number;
+  /** 0.9 and 0.999 by default. */
+  readonly betas?: readonly [number, number];
+  /** 1e-8 by default. */
+  readonly eps?: number;
+  /** 0 by default. */
+  readonly weightDecay?: number;
+  /** Largest norm of all selected gradients together; 1 by default, 0 is no clipping. */
+  readonly clip?: number;
+  /**
+   * heads: gradients times all heads / selected heads, as the paper does. Adam divides it out again
+   * but for eps and clipping. none by default.
+   */
+  readonly gradientScale?: "none" | "heads";
+}
+
+export interface TuneOptions extends OptimizerOptions {
+  readonly select: Selection;
+  /** Items, or a packed set; the loss is taken on their answer tokens only. */
+  readonly train: readonly AnsweredItem[] | AnswerSet;
+  /**
+   * precise: the selected heads and MLPs. random: as many random heads of the same layers (drawn
+   * with `seed`), and the selected MLPs. full: everything; `select` is not looked at.
+   * By default full if `select.everything`, else precise.
+   */
+  readonly method?: "precise" | "full" | "random" | "lora";
+  /** Passes over the items; 1 by default. Not together with `steps`. */
+  readonly epochs?: number;
+  /** Updates. */
+  readonly steps?: number;
+  /** Items that run at once; 16 by default. */
+  readonly batch?: number;
+  /** Batches of one update; 1 by default. */
+  readonly accumulate?: number;
+  readonly schedule?: Schedule;
+  /** Updates over which the learning rate rises linearly; 0 by default. */
+  readonly warmup?: number;
+  /** Of the order of the items and of random heads; 0 by default. */
+  readonly seed?: number;
+  /** `evaluate` is called after every so many updates. */
+  readonly evaluateEvery?: number;
+  /** Its result goes into the event; "stop" ends the training. */
+  readonly evaluate?: (step: number) => Promise<unknown>;
+  /** Aborting finishes the update, saves a checkpoint and rejects with CANCELLED. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: TuneEvent) => void;
+  /** Where `checkpoint.safetensors` is kept; without it nothing is saved. */
+  readonly checkpointDir?: string;
+  /** Updates between checkpoints; by default only at the end and when aborted. */
+  readonly checkpointEvery?: number;
+  /** Continue from the checkpoint in `checkpointDir`, which must be there and fit. */
+  readonly resume?: boolean;
+}
+
+export type TuneEvent =
+  | {
+      readonly type: "start";
+      /** The first update to come, from 0; more than 0 after a resume. */
+      readonly step: number;
+      readonly steps: number;
+      readonly items: number;
+      readonly trainedParameters: number;
+      readonly heads: readonly string[];
+      readonly mlps: readonly number[];
+      /** Unselected heads that change with a selected key/value group. */
+      readonly sharedHeads: readonly string[];
+    }
+  | {
+      readonly type: "step";
+      /** Updates done, from 1. */
+      readonly step: number;
+      readonly steps: number;
+      /** Mean over the answer tokens of the update's items, before it, in nats. */
+      readonly loss: number;
+      readonly lr: number;
+      readonly gradientNorm: number;
+    }
+  | { readonly type: "evaluate"; readonly step: number; readonly result: unknown }
+  | { readonly type: "checkpoint"; readonly step: number; readonly path: string };
