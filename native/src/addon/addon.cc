@@ -1,0 +1,365 @@
+// The exports (Binding of binding.ts), each: read the request, run it on the engine thread, write
+// the result.
+#include <napi.h>
+
+#include "addon/run.h"
+#include "addon/write.h"
+#include "base/cpu.h"
+#include "schema/hash.h"
+
+namespace keyheads::addon {
+
+Control to_control(const Napi::Value& value) {
+  const Reader r = Reader::of(value, "control");
+  return {r.integer("job"), r.object.Get("onProgress")};
+}
+
+namespace {
+
+template <class... Callables>
+struct Overloaded : Callables... {
+  using Callables::operator()...;
+};
+
+int handle_of(const Napi::Value& value) {
+  if (!value.IsNumber()) fail("BAD_ARGUMENT", "handle: expected a number");
+  return value.As<Napi::Number>().Int32Value();
+}
+
+// Calls use(LoadedModel<T>) for the model behind a handle.
+template <class Use>
+Napi::Value with_model(const Napi::CallbackInfo& info, const Use& use) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const Handle handle = Environment::of(env)->at(handle_of(info[0]));
+    return std::visit(Overloaded{[&](const LoadedModel<float>& m) { return use(m); },
+                                 [&](const LoadedModel<double>& m) { return use(m); },
+                                 [&](const auto&) -> Napi::Value {
+                                   fail("BAD_ARGUMENT", "the handle is not one of a model");
+                                 }},
+                      handle);
+  });
+}
+
+template <class Use>
+Napi::Value with_trainer(const Napi::CallbackInfo& info, const Use& use) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const Handle handle = Environment::of(env)->at(handle_of(info[0]));
+    return std::visit(Overloaded{[&](const LoadedTrainer<float>& t) { return use(t); },
+                                 [&](const LoadedTrainer<double>& t) { return use(t); },
+                                 [&](const auto&) -> Napi::Value {
+                                   fail("BAD_ARGUMENT", "the handle is not one of a trainer");
+                                 }},
+                      handle);
+  });
+}
+
+// Jobs hand back handles as plain values; they are registered on the JavaScript thread.
+const auto register_handle = [](Napi::Env env, Environment& home, Handle handle) -> Napi::Value {
+  return Napi::Number::New(env, home.add(std::move(handle)));
+};
+const auto nothing = [](Napi::Env env, Environment&, bool) -> Napi::Value {
+  return env.Undefined();
+};
+
+Napi::Value load_model(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const Reader r = Reader::of(info[0], "request");
+    const std::string dtype = r.text("dtype");
+    if (dtype != "f32" && dtype != "f64") {
+      fail("BAD_ARGUMENT", "request.dtype: '", dtype, "' is not one of f32, f64");
+    }
+    const int64_t budget = r.integer("memoryBudget");
+    return run(
+        env, to_control(info[1]), budget,
+        [spec = to_spec(r.child("spec")), sources = to_sources(r, "tensors"), wide = dtype == "f64",
+         budget](Context& ctx) -> Handle {
+          if (wide) {
+            return LoadedModel<double>{std::make_shared<Model<double>>(ctx, spec, sources), budget};
+          }
+          return LoadedModel<float>{std::make_shared<Model<float>>(ctx, spec, sources), budget};
+        },
+        register_handle);
+  });
+}
+
+template <class T>
+std::shared_ptr<KvCache<T>> cache_of(const Reader& r) {
+  if (!r.has("cache")) return nullptr;
+  const Handle handle = Environment::of(r.object.Env())->at(handle_of(r.get("cache")));
+  const auto* cache = std::get_if<LoadedCache<T>>(&handle);
+  if (!cache) fail("BAD_ARGUMENT", "request.cache is no cache of a model of this dtype");
+  return cache->cache;
+}
+
+Napi::Value forward_export(const Napi::CallbackInfo& info) {
+  return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
+    const Reader r = Reader::of(info[1], "request");
+    const Readout readout = r.has("readout") ? to_readout(r.child("readout"), true) : Readout{};
+    return run(
+        info.Env(), to_control(info[2]), m.memory_budget,
+        [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"),
+         edits = to_edits<T>(r, "edits"), readout, cache = cache_of<T>(r)](Context& ctx) {
+          return forward<T>(ctx, *m.model, batch, captures, edits, readout, cache.get());
+        },
+        [](Napi::Env env, Environment&, ForwardResult<T> result) -> Napi::Value {
+          Napi::Object out = Napi::Object::New(env);
+          out.Set("captures", to_js_list(env, std::move(result.captures)));
+          set_readout(out, std::move(result.readout));
+          return out;
+        });
+  });
+}
+
+template <class T>
+Napi::Object to_js_backward(Napi::Env env, BackwardResult<T> result) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("objective", Napi::Number::New(env, result.objective));
+  out.Set("perRow", to_js(env, std::move(result.per_row)));
+  out.Set("captures", to_js_list(env, std::move(result.captures)));
+  out.Set("gradients", to_js_list(env, std::move(result.gradients)));
+  return out;
+}
+
+Napi::Value backward_export(const Napi::CallbackInfo& info) {
+  return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
+    const Reader r = Reader::of(info[1], "request");
+    return run(
+        info.Env(), to_control(info[2]), m.memory_budget,
+        [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"),
+         edits = to_edits<T>(r, "edits"), gradients = to_sites(r, "gradients"),
+         objective = to_objective<T>(r.child("objective"))](Context& ctx) {
+          return backward<T>(ctx, *m.model, batch, captures, edits, gradients, objective, nullptr);
+        },
+        [](Napi::Env env, Environment&, BackwardResult<T> result) -> Napi::Value {
+          return to_js_backward(env, std::move(result));
+        });
+  });
+}
+
+Napi::Value sweep_export(const Napi::CallbackInfo& info) {
+  return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
+    return run(
+        info.Env(), to_control(info[2]), m.memory_budget,
+        [m, request = to_sweep<T>(Reader::of(info[1], "request"))](Context& ctx) {
+          return sweep<T>(ctx, *m.model, request);
+        },
+        [](Napi::Env env, Environment&, SweepResult<T> result) -> Napi::Value {
+          Napi::Object base = Napi::Object::New(env), variants = Napi::Object::New(env);
+          set_readout(base, std::move(result.base));
+          set_readout(variants, std::move(result.variants));
+          Napi::Object out = Napi::Object::New(env);
+          out.Set("base", base);
+          out.Set("variants", variants);
+          return out;
+        });
+  });
+}
+
+Napi::Value read_weight(const Napi::CallbackInfo& info) {
+  return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
+    return run(
+        info.Env(), to_control(info[2]), m.memory_budget,
+        [m, slot = to_slot(Reader::of(info[1], "slot"))](Context& ctx) {
+          const Parameter<T>& p = m.model->weights.at(slot);
+          std::vector<T> values(static_cast<size_t>(p.w.n * p.w.k));
+          read_parameter(ctx, p, values.data());
+          return values;
+        },
+        [](Napi::Env env, Environment&, std::vector<T> values) -> Napi::Value {
+          return to_js(env, std::move(values));
+        });
+  });
+}
+
+Napi::Value write_weight(const Napi::CallbackInfo& info) {
+  return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
+    Napi::Object holder = Napi::Object::New(info.Env());
+    holder.Set("value", info[2]);
+    return run(
+        info.Env(), to_control(info[3]), m.memory_budget,
+        [m, slot = to_slot(Reader::of(info[1], "slot")),
+         values = Reader{holder, "writeWeight"}.floats<T>("value")](Context& ctx) {
+          const Parameter<T>& p = m.model->weights.at(slot);
+          if (static_cast<int64_t>(values.size()) != p.w.n * p.w.k) {
+            fail("BAD_ARGUMENT", describe(slot), " has ", p.w.n * p.w.k, " numbers, ",
+                 values.size(), " were given");
+          }
+          write_parameter(ctx, p, values.data());
+          return true;
+        },
+        nothing);
+  });
+}
+
+Napi::Value create_cache(const Napi::CallbackInfo& info) {
+  return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
+    const int sequences = handle_of(info[1]);
+    if (sequences < 1) fail("BAD_ARGUMENT", "a cache needs at least 1 sequence, got ", sequences);
+    return run(
+        info.Env(), to_control(info[2]), m.memory_budget,
+        [m, sequences](Context&) -> Handle {
+          return LoadedCache<T>{std::make_shared<KvCache<T>>(m.model->spec, sequences)};
+        },
+        register_handle);
+  });
+}
+
+Napi::Value create_trainer(const Napi::CallbackInfo& info) {
+  return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
+    return run(
+        info.Env(), to_control(info[2]), m.memory_budget,
+        [m, slices = to_slices(Reader::of(info[1], "request"))](Context&) -> Handle {
+          return LoadedTrainer<T>{std::make_shared<Trainer<T>>(m.model, slices), m.memory_budget};
+        },
+        register_handle);
+  });
+}
+
+Napi::Value accumulate(const Napi::CallbackInfo& info) {
+  return with_trainer(info, [&]<class T>(const LoadedTrainer<T>& t) -> Napi::Value {
+    const Reader r = Reader::of(info[1], "request");
+    return run(
+        info.Env(), to_control(info[2]), t.memory_budget,
+        [t, batch = to_batch(r.child("batch")), edits = to_edits<T>(r, "edits"),
+         objective = to_objective<T>(r.child("objective"))](Context& ctx) {
+          return t.trainer->accumulate(ctx, batch, edits, objective);
+        },
+        [](Napi::Env env, Environment&, BackwardResult<T> result) -> Napi::Value {
+          return to_js_backward(env, std::move(result));
+        });
+  });
+}
+
+Napi::Value update(const Napi::CallbackInfo& info) {
+  return with_trainer(info, [&]<class T>(const LoadedTrainer<T>& t) -> Napi::Value {
+    return run(
+        info.Env(), to_control(info[2]), t.memory_budget,
+        [t, request = to_update(Reader::of(info[1], "request"))](Context& ctx) {
+          return t.trainer->update(ctx, request);
+        },
+        [](Napi::Env env, Environment&, UpdateResult result) -> Napi::Value {
+          Napi::Object out = Napi::Object::New(env);
+          out.Set("gradientNorm", result.gradient_norm);
+          out.Set("step", static_cast<double>(result.step));
+          return out;
+        });
+  });
+}
+
+Napi::Value read_trainer(const Napi::CallbackInfo& info) {
+  return with_trainer(info, [&]<class T>(const LoadedTrainer<T>& t) -> Napi::Value {
+    return run(
+        info.Env(), to_control(info[1]), t.memory_budget,
+        [t](Context&) { return t.trainer->read(); },
+        [](Napi::Env env, Environment&, TrainerState<T> s) -> Napi::Value {
+          Napi::Object out = Napi::Object::New(env);
+          out.Set("step", static_cast<double>(s.step));
+          out.Set("gradients", to_js_list(env, std::move(s.gradients)));
+          out.Set("firstMoments", to_js_list(env, std::move(s.first_moments)));
+          out.Set("secondMoments", to_js_list(env, std::move(s.second_moments)));
+          out.Set("values", to_js_list(env, std::move(s.values)));
+          return out;
+        });
+  });
+}
+
+Napi::Value write_trainer(const Napi::CallbackInfo& info) {
+  return with_trainer(info, [&]<class T>(const LoadedTrainer<T>& t) -> Napi::Value {
+    return run(
+        info.Env(), to_control(info[2]), t.memory_budget,
+        [t, state = to_state<T>(Reader::of(info[1], "state"))](Context&) {
+          t.trainer->write(state);
+          return true;
+        },
+        nothing);
+  });
+}
+
+Napi::Value dispose(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info[0].IsNumber()) Environment::of(env)->remove(handle_of(info[0]));
+  return env.Undefined();
+}
+
+Napi::Value cancel(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info[0].IsNumber()) {
+    const int64_t job = info[0].As<Napi::Number>().Int64Value();
+    Engine::instance().cancel(Environment::of(env).get(), job);
+  }
+  return env.Undefined();
+}
+
+Napi::Value set_threads(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const int threads = info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : -1;
+  if (threads < 0 || threads > 1024) {
+    throw to_js_error(env, "BAD_ARGUMENT", "threads: expected 0 (all) to 1024");
+  }
+  Engine::instance().set_threads(threads);
+  return env.Undefined();
+}
+
+Napi::Value engine_info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Object out = Napi::Object::New(env);
+  try {
+    out.Set("isa", isa_name(Engine::instance().isa()));
+  } catch (const Error& error) {
+    throw to_js_error(env, error.code, error.what());
+  }
+  out.Set("cpu", cpu_name());
+#if WITH_LIBXSMM
+  out.Set("gemm", "libxsmm and own kernels");
+#else
+  out.Set("gemm", "own kernels");
+#endif
+  out.Set("threads", Engine::instance().threads());
+  out.Set("napi", NAPI_VERSION);
+  out.Set("compiler", "g++ " __VERSION__);
+  return out;
+}
+
+Napi::Value memory(const Napi::CallbackInfo& info) {
+  const MemoryInfo m = memory_info();
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("weightBytes", static_cast<double>(m.weight_bytes));
+  out.Set("bytes", static_cast<double>(m.bytes));
+  out.Set("peakBytes", static_cast<double>(m.peak_bytes));
+  return out;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  Environment::attach(env);
+  exports.Set("schemaHash", kSchemaHash);
+  const auto add = [&]<Napi::Value (*Function)(const Napi::CallbackInfo&)>(const char* name) {
+    exports.Set(name, Napi::Function::New<Function>(env, name));
+  };
+  add.operator()<engine_info>("info");
+  add.operator()<set_threads>("setThreads");
+  add.operator()<cancel>("cancel");
+  add.operator()<load_model>("loadModel");
+  add.operator()<forward_export>("forward");
+  add.operator()<backward_export>("backward");
+  add.operator()<sweep_export>("sweep");
+  add.operator()<read_weight>("readWeight");
+  add.operator()<write_weight>("writeWeight");
+  add.operator()<create_cache>("createCache");
+  add.operator()<create_trainer>("createTrainer");
+  add.operator()<accumulate>("accumulate");
+  add.operator()<update>("update");
+  add.operator()<read_trainer>("readTrainer");
+  add.operator()<write_trainer>("writeTrainer");
+  add.operator()<dispose>("dispose");
+  add.operator()<memory>("memory");
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(keyheads, init)
+
+}  // namespace keyheads::addon

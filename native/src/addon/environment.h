@@ -1,0 +1,73 @@
+// What belongs to one JavaScript environment (the main thread, or a worker): its handles, its way
+// back from the engine thread, and the promises that are under way.
+#pragma once
+#include <napi.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <variant>
+
+#include "addon/engine.h"
+#include "base/check.h"
+#include "model/kv_cache.h"
+#include "model/model.h"
+#include "train/trainer.h"
+
+namespace keyheads::addon {
+
+template <class T>
+struct LoadedModel {
+  std::shared_ptr<Model<T>> model;
+  int64_t memory_budget;
+};
+template <class T>
+struct LoadedCache {
+  std::shared_ptr<KvCache<T>> cache;
+};
+template <class T>
+struct LoadedTrainer {
+  std::shared_ptr<Trainer<T>> trainer;
+  int64_t memory_budget;
+};
+using Handle = std::variant<LoadedModel<float>, LoadedModel<double>, LoadedCache<float>,
+                            LoadedCache<double>, LoadedTrainer<float>, LoadedTrainer<double>>;
+
+class Environment : public std::enable_shared_from_this<Environment> {
+ public:
+  static std::shared_ptr<Environment> of(Napi::Env env);
+  static void attach(Napi::Env env);
+
+  int add(Handle handle) {
+    handles_[next_] = std::move(handle);
+    return next_++;
+  }
+  bool remove(int handle) { return handles_.erase(handle) > 0; }
+  const Handle& at(int handle) const;
+
+  // From any thread: runs on the JavaScript thread, unless the environment is gone.
+  void post(std::function<void(Napi::Env)> task);
+
+  // JavaScript thread only. While promises are under way the event loop stays alive.
+  void begin(int64_t job, Napi::Value on_progress);
+  void end(int64_t job);
+  void report_progress(Napi::Env env, int64_t job, double done, double total);
+
+ private:
+  void close();
+
+  std::map<int, Handle> handles_;
+  int next_ = 1;
+  std::map<int64_t, Napi::FunctionReference> progress_;
+  int pending_ = 0;
+  napi_env env_ = nullptr;
+  std::mutex mutex_;
+  bool closed_ = false;
+  napi_threadsafe_function way_back_ = nullptr;
+};
+
+Napi::Error to_js_error(Napi::Env env, const std::string& code, const std::string& message);
+
+}  // namespace keyheads::addon

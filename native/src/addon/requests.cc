@@ -1,0 +1,242 @@
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "addon/read.h"
+#include "base/check.h"
+
+namespace keyheads::addon {
+namespace {
+
+// Index of a word among the allowed ones.
+template <size_t N>
+size_t choice(const Reader& r, const char* field, const std::array<std::string_view, N>& allowed) {
+  const std::string given = r.text(field);
+  const auto found = std::find(allowed.begin(), allowed.end(), given);
+  if (found != allowed.end()) return static_cast<size_t>(found - allowed.begin());
+  std::string list;
+  for (const auto& word : allowed) list += (list.empty() ? "" : ", ") + std::string(word);
+  fail("BAD_ARGUMENT", r.path, ".", field, ": '", given, "' is not one of ", list);
+}
+
+int64_t positive(const Reader& r, const char* field) {
+  const int64_t value = r.integer(field);
+  if (value < 1) fail("BAD_ARGUMENT", r.path, ".", field, ": expected at least 1, found ", value);
+  return value;
+}
+
+void to_site(const Reader& r, Site& site) {
+  const int64_t hook = r.integer("hook");
+  if (hook < 0 || hook >= kHookCount) {
+    fail("BAD_ARGUMENT", r.path, ".hook: ", hook, " is no hook; there are ", kHookCount);
+  }
+  site.hook = static_cast<Hook>(hook);
+  site.layer = r.integer("layer");
+  site.head = r.integer("head");
+  site.all_rows = !r.has("rows");
+  if (!site.all_rows) site.rows = r.ints("rows");
+}
+
+}  // namespace
+
+Spec to_spec(const Reader& r) {
+  Spec s{};
+  s.layers = positive(r, "layers");
+  s.d_model = positive(r, "dModel");
+  s.heads = positive(r, "heads");
+  s.kv_heads = positive(r, "kvHeads");
+  s.d_head = positive(r, "dHead");
+  s.d_mlp = positive(r, "dMlp");
+  s.vocab = positive(r, "vocab");
+  s.context = positive(r, "context");
+  s.layer_norm = choice<2>(r, "norm", {"rms", "layer"}) == 1;
+  s.norm_eps = r.number("normEps");
+  s.rotary = choice<2>(r, "position", {"learned", "rotary"}) == 1;
+  s.inverse_frequencies = r.floats<double>("inverseFrequencies");
+  s.activation = std::array{
+      ops::Activation::gelu, ops::Activation::gelu_new, ops::Activation::relu,
+      ops::Activation::silu}[choice<4>(r, "activation", {"gelu", "gelu_new", "relu", "silu"})];
+  s.gated = r.boolean("gated", false);
+  s.attention_scale = r.number("attentionScale");
+  s.tied = r.boolean("tied", false);
+  if (s.heads % s.kv_heads != 0) {
+    fail("BAD_ARGUMENT", r.path, ": ", s.heads, " query heads cannot share ", s.kv_heads,
+         " key/value heads");
+  }
+  const auto half = static_cast<int64_t>(s.inverse_frequencies.size());
+  if (s.rotary && (half < 1 || 2 * half > s.d_head)) {
+    fail("BAD_ARGUMENT", r.path, ".inverseFrequencies: ", half, " frequencies for heads of ",
+         s.d_head);
+  }
+  return s;
+}
+
+SlotRef to_slot(const Reader& r) { return {r.text("slot"), r.integer("layer")}; }
+
+std::vector<TensorSource> to_sources(const Reader& r, const char* field) {
+  std::vector<TensorSource> out;
+  for (const Reader& t : r.list(field)) {
+    TensorSource s{to_slot(t),
+                   t.text("file"),
+                   t.integer("offset"),
+                   t.text("dtype"),
+                   {},
+                   t.boolean("transpose", false),
+                   t.integer("start"),
+                   t.integer("stop")};
+    const Napi::Value shape = t.get("shape");
+    if (!shape.IsArray()) fail("BAD_ARGUMENT", t.path, ".shape: expected an array");
+    const auto dims = shape.As<Napi::Array>();
+    for (uint32_t i = 0; i < dims.Length(); ++i) {
+      s.shape.push_back(dims.Get(i).ToNumber().Int64Value());
+    }
+    out.push_back(std::move(s));
+  }
+  return out;
+}
+
+Batch to_batch(const Reader& r) {
+  Batch b{r.ints("tokens"), r.ints("offsets")};
+  bool ascending = !b.offsets.empty() && b.offsets.front() == 0 &&
+                   b.offsets.back() == static_cast<int64_t>(b.tokens.size());
+  for (size_t i = 1; ascending && i < b.offsets.size(); ++i) {
+    ascending = b.offsets[i - 1] < b.offsets[i];
+  }
+  if (!ascending) {
+    fail("BAD_ARGUMENT", r.path, ".offsets: must rise from 0 to the ", b.tokens.size(),
+         " tokens, without empty sequences");
+  }
+  return b;
+}
+
+std::vector<Site> to_sites(const Reader& r, const char* field) {
+  std::vector<Site> out;
+  if (!r.has(field)) return out;
+  for (const Reader& s : r.list(field)) to_site(s, out.emplace_back());
+  return out;
+}
+
+template <class T>
+std::vector<Edit<T>> to_edits(const Reader& r, const char* field) {
+  std::vector<Edit<T>> out;
+  if (!r.has(field)) return out;
+  for (const Reader& e : r.list(field)) {
+    Edit<T>& edit = out.emplace_back();
+    to_site(e, edit.site);
+    edit.op = static_cast<EditOp>(
+        choice<6>(e, "op", {"zero", "set", "add", "scale", "mean", "interpolate"}));
+    if (e.has("value")) edit.value = e.floats<T>("value");
+    if (edit.op == EditOp::scale || edit.op == EditOp::interpolate) {
+      edit.factor = static_cast<T>(e.number("factor"));
+    }
+  }
+  return out;
+}
+
+Readout to_readout(const Reader& r, bool rows_given) {
+  Readout out;
+  out.wanted = true;
+  if (rows_given) out.rows = r.ints("rows");
+  out.logits = static_cast<LogitsWanted>(choice<3>(r, "logits", {"none", "tokens", "all"}));
+  if (out.logits == LogitsWanted::tokens) out.tokens = r.ints("tokens");
+  out.argmax = r.boolean("argmax", false);
+  out.logsumexp = r.boolean("logsumexp", false);
+  const size_t rows = out.rows.size();
+  if (rows_given && (rows ? out.tokens.size() % rows != 0 : !out.tokens.empty())) {
+    fail("BAD_ARGUMENT", r.path, ".tokens: ", out.tokens.size(), " tokens for ", rows, " rows");
+  }
+  return out;
+}
+
+template <class T>
+Objective<T> to_objective(const Reader& r) {
+  return {choice<2>(r, "kind", {"cross-entropy", "logits"}) == 0 ? ObjectiveKind::cross_entropy
+                                                                 : ObjectiveKind::logits,
+          r.ints("rows"), r.ints("targets"), r.floats<T>("weights")};
+}
+
+template <class T>
+SweepRequest<T> to_sweep(const Reader& r) {
+  SweepRequest<T> out;
+  out.batch = to_batch(r.child("batch"));
+  for (const Reader& b : r.list("banks")) {
+    Bank<T>& bank = out.banks.emplace_back();
+    if (b.has("z")) bank.z = b.floats<T>("z");
+    if (b.has("mlp")) bank.mlp = b.floats<T>("mlp");
+  }
+  const auto starts = r.ints("starts"), layers = r.ints("layers"), heads = r.ints("heads"),
+             banks = r.ints("bank");
+  bool fits = !starts.empty() && starts.front() == 0 && layers.size() == heads.size() &&
+              layers.size() == banks.size() && starts.back() == static_cast<int64_t>(layers.size());
+  for (size_t i = 1; fits && i < starts.size(); ++i) fits = starts[i - 1] <= starts[i];
+  if (!fits) {
+    fail("BAD_ARGUMENT", r.path, ": starts, layers, heads and bank do not fit together");
+  }
+  for (size_t v = 0; v + 1 < starts.size(); ++v) {
+    auto& variant = out.variants.emplace_back();
+    for (int32_t e = starts[v]; e < starts[v + 1]; ++e) {
+      variant.push_back({layers[e], heads[e], banks[e]});
+    }
+  }
+  out.freeze = static_cast<Freeze>(choice<3>(r, "freeze", {"none", "attention", "attention+mlp"}));
+  out.all_positions = choice<2>(r, "positions", {"end", "all"}) == 1;
+  out.readout = to_readout(r.child("readout"), false);
+  return out;
+}
+
+std::vector<Slice> to_slices(const Reader& r) {
+  std::vector<Slice> out;
+  for (const Reader& s : r.list("slices")) {
+    const auto range = [&](const char* field) {
+      const Napi::Value value = s.get(field);
+      const bool pair = value.IsArray() && value.As<Napi::Array>().Length() == 2;
+      if (!pair) fail("BAD_ARGUMENT", s.path, ".", field, ": expected [start, stop]");
+      const auto array = value.As<Napi::Array>();
+      return std::pair{array.Get(0u).ToNumber().Int64Value(),
+                       array.Get(1u).ToNumber().Int64Value()};
+    };
+    const auto [n0, n1] = range("rows");
+    const auto [k0, k1] = range("columns");
+    out.push_back({to_slot(s), n0, n1, k0, k1});
+  }
+  return out;
+}
+
+UpdateRequest to_update(const Reader& r) {
+  return {r.number("lr"),          r.number("beta1"), r.number("beta2"),        r.number("eps"),
+          r.number("weightDecay"), r.number("clip"),  r.number("gradientScale")};
+}
+
+template <class T>
+TrainerState<T> to_state(const Reader& r) {
+  TrainerState<T> out;
+  out.step = r.integer("step");
+  const auto arrays = [&](const char* field) {
+    std::vector<std::vector<T>> list;
+    const Napi::Value value = r.get(field);
+    if (!value.IsArray()) fail("BAD_ARGUMENT", r.path, ".", field, ": expected an array");
+    const auto array = value.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      Napi::Object one = Napi::Object::New(r.object.Env());
+      one.Set("value", array.Get(i));
+      list.push_back(Reader{one, r.path + "." + field}.floats<T>("value"));
+    }
+    return list;
+  };
+  out.gradients = arrays("gradients");
+  out.first_moments = arrays("firstMoments");
+  out.second_moments = arrays("secondMoments");
+  out.values = arrays("values");
+  return out;
+}
+
+#define INSTANTIATE(T)                                                \
+  template std::vector<Edit<T>> to_edits(const Reader&, const char*); \
+  template Objective<T> to_objective(const Reader&);                  \
+  template SweepRequest<T> to_sweep(const Reader&);                   \
+  template TrainerState<T> to_state(const Reader&);
+INSTANTIATE(float)
+INSTANTIATE(double)
+#undef INSTANTIATE
+
+}  // namespace keyheads::addon

@@ -1,0 +1,93 @@
+// One way to do all work: plain C++ values in, a job on the engine thread, a promise out.
+#pragma once
+#include <chrono>
+#include <optional>
+
+#include "addon/environment.h"
+#include "addon/read.h"
+
+namespace keyheads::addon {
+
+struct Control {
+  int64_t job;
+  Napi::Value on_progress;
+};
+Control to_control(const Napi::Value& value);
+
+// Runs work(ctx) on the engine thread and settles a promise with to_js(env, environment, result) on
+// the JavaScript thread. `work` captures plain C++ values only.
+template <class Work, class ToJs>
+Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Work work,
+                ToJs to_js) {
+  using Result = std::invoke_result_t<Work, Context&>;
+  const auto deferred = Napi::Promise::Deferred::New(env);
+  const auto home = Environment::of(env);
+  const int64_t number = control.job;
+  home->begin(number, control.on_progress);
+
+  auto job = std::make_shared<Job>();
+  job->number = number;
+  job->owner = home.get();
+  if (control.on_progress.IsFunction()) {
+    using Clock = std::chrono::steady_clock;
+    const auto last = std::make_shared<Clock::time_point>();
+    job->progress = [home, number, last](int64_t done, int64_t total) {
+      const auto now = Clock::now();
+      if (done != total && now - *last < std::chrono::milliseconds(50)) return;
+      *last = now;
+      home->post([home, number, done, total](Napi::Env e) {
+        home->report_progress(e, number, static_cast<double>(done), static_cast<double>(total));
+      });
+    };
+  }
+  job->work = [=, work = std::move(work)](Context& ctx) mutable {
+    const auto reject = [&](const std::string& code, const std::string& message) {
+      home->post([home, number, deferred, code, message](Napi::Env e) {
+        home->end(number);
+        deferred.Reject(to_js_error(e, code, message).Value());
+      });
+    };
+    try {
+      check_cancelled(ctx);
+      const MemoryLimit limit(memory_budget);
+      auto result = std::make_shared<Result>(work(ctx));
+      home->post([home, number, deferred, result, to_js](Napi::Env e) {
+        home->end(number);
+        try {
+          deferred.Resolve(to_js(e, *home, std::move(*result)));
+        } catch (const Napi::Error& error) {
+          deferred.Reject(error.Value());
+        } catch (const Error& error) {
+          deferred.Reject(to_js_error(e, error.code, error.what()).Value());
+        }
+      });
+    } catch (const Error& error) {
+      reject(error.code, error.what());
+    } catch (const std::bad_alloc&) {
+      reject("OUT_OF_MEMORY", "the system has no memory left for this call");
+    } catch (const std::exception& error) {
+      reject("INTERNAL", error.what());
+    }
+  };
+  Engine::instance().post(std::move(job));
+  return deferred.Promise();
+}
+
+// Turns what a request's conversion throws into a rejected promise.
+template <class Body>
+Napi::Value guarded(Napi::Env env, const Body& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    const auto deferred = Napi::Promise::Deferred::New(env);
+    deferred.Reject(to_js_error(env, error.code, error.what()).Value());
+    return deferred.Promise();
+  } catch (const Napi::Error& error) {
+    const auto deferred = Napi::Promise::Deferred::New(env);
+    error.Value().As<Napi::Object>().Set("code", "BAD_ARGUMENT");
+    deferred.Reject(error.Value());
+    return deferred.Promise();
+  }
+}
+
+}  // namespace keyheads::addon

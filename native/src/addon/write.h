@@ -1,0 +1,32 @@
+// C++ values to JavaScript objects. Arrays move: their memory becomes the ArrayBuffer's.
+#pragma once
+#include <napi.h>
+
+#include <vector>
+
+#include "model/forward.h"
+#include "train/trainer.h"
+
+namespace keyheads::addon {
+
+Napi::Value to_js(Napi::Env env, std::vector<float> values);
+Napi::Value to_js(Napi::Env env, std::vector<double> values);
+Napi::Value to_js(Napi::Env env, std::vector<int32_t> values);
+
+template <class T>
+Napi::Array to_js_list(Napi::Env env, std::vector<std::vector<T>> arrays) {
+  Napi::Array out = Napi::Array::New(env, arrays.size());
+  for (uint32_t i = 0; i < arrays.size(); ++i) out.Set(i, to_js(env, std::move(arrays[i])));
+  return out;
+}
+
+// Sets logits, argmax and logsumexp where there are any.
+template <class T>
+void set_readout(Napi::Object object, ReadoutResult<T> r) {
+  const Napi::Env env = object.Env();
+  if (!r.logits.empty()) object.Set("logits", to_js(env, std::move(r.logits)));
+  if (!r.argmax.empty()) object.Set("argmax", to_js(env, std::move(r.argmax)));
+  if (!r.logsumexp.empty()) object.Set("logsumexp", to_js(env, std::move(r.logsumexp)));
+}
+
+}  // namespace keyheads::addon

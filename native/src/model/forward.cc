@@ -1,0 +1,165 @@
+#include "model/forward.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "ops/linear.h"
+#include "ops/loss.h"
+
+namespace keyheads {
+namespace {
+
+void check_rows(const std::vector<int32_t>& rows, int64_t count, const char* what) {
+  for (const int32_t row : rows) {
+    if (row < 0 || row >= count) {
+      fail("BAD_ARGUMENT", what, ": row ", row, " is outside the batch of ", count, " tokens");
+    }
+  }
+}
+
+void check_tokens(const std::vector<int32_t>& tokens, int64_t vocab, const char* what) {
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= vocab) {
+      fail("BAD_ARGUMENT", what, ": token id ", token, " is outside the vocabulary of ", vocab);
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const Readout& readout,
+                 ReadoutResult<T>& out) {
+  const Panels<const T> unembed = model.weights.unembed->w;
+  const int64_t rows = normed.rows, vocab = unembed.n;
+  const bool dense = readout.logits == LogitsWanted::all || readout.argmax || readout.logsumexp;
+  if (readout.logits == LogitsWanted::tokens) {
+    const int64_t width = readout.width();
+    check_tokens(readout.tokens, vocab, "readout");
+    out.logits.resize(static_cast<size_t>(rows * width));
+    ops::selected_linear(ctx, ops::SelectedLinear<T>{.y = {out.logits.data(), rows, width, width},
+                                                     .x = normed,
+                                                     .w = unembed,
+                                                     .ids = readout.tokens.data()});
+  }
+  if (!dense) return;
+  if (readout.logits == LogitsWanted::all) out.logits.resize(static_cast<size_t>(rows * vocab));
+  if (readout.argmax) out.argmax.resize(static_cast<size_t>(rows));
+  if (readout.logsumexp) out.logsumexp.resize(static_cast<size_t>(rows));
+  const int64_t chunk = std::max<int64_t>(16, (int64_t{4} << 20) / vocab);
+  Tensor<T> scratch;
+  if (readout.logits != LogitsWanted::all) scratch = Tensor<T>(std::min(chunk, rows), vocab);
+  for (int64_t first = 0; first < rows; first += chunk) {
+    check_cancelled(ctx);
+    const int64_t n = std::min(chunk, rows - first);
+    T* data = scratch ? scratch.data() : out.logits.data() + first * vocab;
+    const Mat<T> logits{data, n, vocab, vocab};
+    ops::linear(ctx, ops::Linear<T>{.y = logits,
+                                    .x = {normed.row(first), n, normed.cols, normed.stride},
+                                    .w = unembed,
+                                    .bias = nullptr});
+    if (!readout.argmax && !readout.logsumexp) continue;
+    ops::row_summary(
+        ctx,
+        ops::RowSummary<T>{.argmax = readout.argmax ? out.argmax.data() + first : nullptr,
+                           .logsumexp = readout.logsumexp ? out.logsumexp.data() + first : nullptr,
+                           .logits = logits});
+  }
+}
+
+template <class T>
+ForwardResult<T> forward(Context& ctx, const Model<T>& model, const Batch& batch,
+                         const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
+                         const Readout& readout, KvCache<T>* cache) {
+  const std::vector<Site> no_gradients;
+  Graph<T> graph(ctx, nullptr, nullptr);
+  Taps<T> taps(model.spec, batch, captures, edits, no_gradients);
+  Decoder<T> decoder(model, graph, batch, taps, cache);
+  check_rows(readout.rows, batch.rows(), "readout");
+  const Var<T> x = decoder.run();
+  ForwardResult<T> result;
+  const bool final_hooked =
+      taps.wanted(Hook::ln_final_scale, -1) || taps.wanted(Hook::ln_final_normalized, -1);
+  if (readout.wanted || final_hooked) {
+    const Var<T> normed = decoder.final_norm(x, readout.rows);
+    if (readout.wanted) read_logits<T>(ctx, model, normed.m(), readout, result.readout);
+  }
+  taps.check_all_fired();
+  result.captures = std::move(taps.captures);
+  return result;
+}
+
+template <class T>
+BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& batch,
+                           const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
+                           const std::vector<Site>& gradients, const Objective<T>& objective,
+                           const SliceMap<T>* slices) {
+  Tape tape;
+  Graph<T> graph(ctx, &tape, slices);
+  Taps<T> taps(model.spec, batch, captures, edits, gradients);
+  Decoder<T> decoder(model, graph, batch, taps, nullptr);
+  const auto rows = static_cast<int64_t>(objective.rows.size());
+  const int64_t vocab = model.spec.vocab;
+  check_rows(objective.rows, batch.rows(), "objective");
+  check_tokens(objective.targets, vocab, "objective");
+  const auto width = static_cast<int64_t>(rows ? objective.targets.size() / rows : 0);
+  if (rows == 0 || objective.targets.size() != objective.weights.size() ||
+      static_cast<int64_t>(objective.targets.size()) != rows * width ||
+      (objective.kind == ObjectiveKind::cross_entropy && width != 1)) {
+    fail("BAD_ARGUMENT", "objective: ", rows, " rows, ", objective.targets.size(), " targets and ",
+         objective.weights.size(), " weights do not fit together");
+  }
+
+  BackwardResult<T> result;
+  {
+    const Var<T> normed = decoder.final_norm(decoder.run(), objective.rows);
+    const Var<T> logits = graph.linear(normed, *model.weights.unembed, nullptr);
+    result.per_row.resize(static_cast<size_t>(rows));
+    Tensor<T> dlogits = logits.grad ? Tensor<T>(rows, vocab) : Tensor<T>();
+    if (objective.kind == ObjectiveKind::cross_entropy) {
+      ops::cross_entropy(ctx, ops::CrossEntropy<T>{.loss = result.per_row.data(),
+                                                   .dlogits = dlogits.m,
+                                                   .logits = logits.m(),
+                                                   .targets = objective.targets.data(),
+                                                   .weights = objective.weights.data()});
+      for (int64_t r = 0; r < rows; ++r) {
+        result.objective += static_cast<double>(objective.weights[r]) * result.per_row[r];
+      }
+    } else {
+      if (dlogits) dlogits = Tensor<T>::zeros(rows, vocab);
+      for (int64_t r = 0; r < rows; ++r) {
+        double sum = 0;
+        for (int64_t j = r * width; j < (r + 1) * width; ++j) {
+          sum +=
+              static_cast<double>(objective.weights[j]) * logits.m().row(r)[objective.targets[j]];
+          if (dlogits) dlogits.m.row(r)[objective.targets[j]] += objective.weights[j];
+        }
+        result.per_row[r] = static_cast<T>(sum);
+        result.objective += sum;
+      }
+    }
+    if (logits.grad) logits.grad->tensor = dlogits;
+  }
+  taps.check_all_fired();
+  check_cancelled(ctx);
+  tape.run_backward();
+  result.captures = std::move(taps.captures);
+  result.gradients = std::move(taps.gradients);
+  return result;
+}
+
+#define INSTANTIATE(T)                                                                       \
+  template void read_logits(Context&, const Model<T>&, Mat<const T>, const Readout&,         \
+                            ReadoutResult<T>&);                                              \
+  template ForwardResult<T> forward(Context&, const Model<T>&, const Batch&,                 \
+                                    const std::vector<Site>&, const std::vector<Edit<T>>&,   \
+                                    const Readout&, KvCache<T>*);                            \
+  template BackwardResult<T> backward(Context&, const Model<T>&, const Batch&,               \
+                                      const std::vector<Site>&, const std::vector<Edit<T>>&, \
+                                      const std::vector<Site>&, const Objective<T>&,         \
+                                      const SliceMap<T>*);
+INSTANTIATE(float)
+INSTANTIATE(double)
+#undef INSTANTIATE
+
+}  // namespace keyheads

@@ -1,0 +1,70 @@
+// Forward and backward runs as requests (binding.ts): what is edited, what is read.
+#pragma once
+#include "model/decoder.h"
+
+namespace keyheads {
+
+enum class LogitsWanted : uint8_t { none, tokens, all };
+
+// Readout of binding.ts; `rows` index the packed batch.
+struct Readout {
+  bool wanted = false;
+  std::vector<int32_t> rows;
+  LogitsWanted logits = LogitsWanted::none;
+  std::vector<int32_t> tokens;  // rows x width
+  bool argmax = false;
+  bool logsumexp = false;
+
+  int64_t width() const {
+    return rows.empty() ? 0 : static_cast<int64_t>(tokens.size() / rows.size());
+  }
+};
+
+template <class T>
+struct ReadoutResult {
+  std::vector<T> logits;
+  std::vector<int32_t> argmax;
+  std::vector<T> logsumexp;
+};
+
+template <class T>
+struct ForwardResult {
+  ReadoutResult<T> readout;
+  std::vector<std::vector<T>> captures;
+};
+
+enum class ObjectiveKind : uint8_t { cross_entropy, logits };
+
+template <class T>
+struct Objective {
+  ObjectiveKind kind;
+  std::vector<int32_t> rows;
+  std::vector<int32_t> targets;
+  std::vector<T> weights;
+};
+
+template <class T>
+struct BackwardResult {
+  double objective = 0;
+  std::vector<T> per_row;
+  std::vector<std::vector<T>> captures, gradients;
+};
+
+template <class T>
+ForwardResult<T> forward(Context& ctx, const Model<T>& model, const Batch& batch,
+                         const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
+                         const Readout& readout, KvCache<T>* cache);
+
+// With `slices`, the gradients of the selected weights are added to them.
+template <class T>
+BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& batch,
+                           const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
+                           const std::vector<Site>& gradients, const Objective<T>& objective,
+                           const SliceMap<T>* slices);
+
+// Logits of already normed rows, in chunks so that no more than a few megabytes of them exist.
+template <class T>
+void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const Readout& readout,
+                 ReadoutResult<T>& out);
+
+}  // namespace keyheads

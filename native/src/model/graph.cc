@@ -1,0 +1,447 @@
+#include "model/graph.h"
+
+#include <cstring>
+
+#include "ops/activation.h"
+#include "ops/elementwise.h"
+#include "ops/embed.h"
+#include "ops/linear.h"
+#include "ops/norm.h"
+#include "ops/rotary.h"
+
+namespace keyheads {
+
+template <class T>
+void contribute(Context& ctx, const Var<T>& x, Mat<const T> from) {
+  bool accumulate;
+  const Mat<T> target = x.grad->target(x.rows(), x.cols(), accumulate);
+  if (accumulate) {
+    ops::add_scaled(ctx, ops::AddScaled<T>{.y = target, .x = from, .factor = T(1)});
+    return;
+  }
+  for (int64_t r = 0; r < from.rows; ++r) {
+    std::memcpy(target.row(r), from.row(r), static_cast<size_t>(from.cols) * sizeof(T));
+  }
+}
+template void contribute(Context&, const Var<float>&, Mat<const float>);
+template void contribute(Context&, const Var<double>&, Mat<const double>);
+
+template <class T>
+const typename Graph<T>::Slices* Graph<T>::slices_of(const Parameter<T>* p) const {
+  if (!tape_ || !slices_ || !p) return nullptr;
+  const auto found = slices_->find(p);
+  return found == slices_->end() ? nullptr : &found->second;
+}
+
+template <class T>
+Var<T> Graph<T>::result(Tensor<T> value, bool wants_gradient) const {
+  return {std::move(value), tape_ && wants_gradient ? std::make_shared<Grad<T>>() : nullptr};
+}
+
+template <class T>
+void Graph<T>::add_vector(const Slices& slices, const T* gradient) {
+  for (const auto& s : slices) {
+    for (int64_t n = s.n0; n < s.n1; ++n) s.gradient.row(n - s.n0)[0] += gradient[n];
+  }
+}
+
+template <class T>
+void Graph<T>::bias_backward(const Slices* slices, Mat<const T> dy) {
+  if (!slices) return;
+  for (const auto& s : *slices) {
+    ops::linear_bias_grad(
+        ctx_, ops::LinearBiasGrad<T>{.db = s.gradient.data, .dy = dy, .n0 = s.n0, .n1 = s.n1});
+  }
+}
+
+template <class T>
+Var<T> Graph<T>::embed(const Parameter<T>& w, const std::vector<int32_t>& ids) {
+  Tensor<T> value(static_cast<int64_t>(ids.size()), w.w.k);
+  ops::embed(ctx_, ops::Embed<T>{.y = value.m, .w = w.w, .ids = ids.data()});
+  const Slices* slices = slices_of(&w);
+  Var<T> y = result(std::move(value), slices != nullptr);
+  if (y.grad) {
+    tape_->record([this, y, slices, ids] {
+      if (!y.grad->tensor) return;
+      for (const auto& s : *slices) {
+        ops::embed_backward(ctx_, ops::EmbedBackward<T>{.dw = s.gradient,
+                                                        .dy = y.grad->tensor.m,
+                                                        .ids = ids.data(),
+                                                        .n0 = s.n0,
+                                                        .k0 = s.k0});
+      }
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::add(const Var<T>& a, const Var<T>& b) {
+  Tensor<T> value(a.rows(), a.cols());
+  ops::add(ctx_, ops::Add<T>{.y = value.m, .a = a.m(), .b = b.m()});
+  Var<T> y = result(std::move(value), a.grad || b.grad);
+  if (y.grad) {
+    tape_->record([this, a, b, y] {
+      if (!y.grad->tensor) return;
+      if (a.grad) contribute<T>(ctx_, a, y.grad->tensor.m);
+      if (b.grad) contribute<T>(ctx_, b, y.grad->tensor.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::linear(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias) {
+  Tensor<T> value(x.rows(), w.w.n);
+  ops::linear(
+      ctx_,
+      ops::Linear<T>{.y = value.m, .x = x.m(), .w = w.w, .bias = bias ? bias->vector() : nullptr});
+  const Slices* weight_slices = slices_of(&w);
+  const Slices* bias_slices = slices_of(bias);
+  Var<T> y = result(std::move(value), x.grad || weight_slices || bias_slices);
+  if (y.grad) {
+    tape_->record([this, x, y, &w, weight_slices, bias_slices] {
+      if (!y.grad->tensor) return;
+      const Mat<const T> dy = y.grad->tensor.m;
+      bias_backward(bias_slices, dy);
+      if (weight_slices) {
+        for (const auto& s : *weight_slices) {
+          ops::linear_weight_grad(
+              ctx_, ops::LinearWeightGrad<T>{
+                        .dw = s.gradient, .dy = dy, .x = x.m(), .n0 = s.n0, .k0 = s.k0});
+        }
+      }
+      if (x.grad) {
+        bool accumulate;
+        const Mat<T> dx = x.grad->target(x.rows(), x.cols(), accumulate);
+        ops::linear_input_grad(
+            ctx_, ops::LinearInputGrad<T>{.dx = dx, .dy = dy, .w = w.w, .accumulate = accumulate});
+      }
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::norm(const Var<T>& x, const Parameter<T>& gain, const Parameter<T>* bias, T eps,
+                      bool centre) {
+  Tensor<T> value(x.rows(), x.cols()), mean(x.rows(), 1), scale(x.rows(), 1);
+  ops::norm(ctx_, ops::Norm<T>{.y = value.m,
+                               .mean = mean.data(),
+                               .scale = scale.data(),
+                               .x = x.m(),
+                               .gain = gain.vector(),
+                               .bias = bias ? bias->vector() : nullptr,
+                               .eps = eps,
+                               .centre = centre});
+  const Slices* gain_slices = slices_of(&gain);
+  const Slices* bias_slices = slices_of(bias);
+  Var<T> y = result(std::move(value), x.grad || gain_slices || bias_slices);
+  if (y.grad) {
+    tape_->record([this, x, y, mean, scale, &gain, gain_slices, bias_slices, centre] {
+      if (!y.grad->tensor) return;
+      const int64_t c = x.cols();
+      Tensor<T> dgain = gain_slices ? Tensor<T>::zeros(c, 1) : Tensor<T>();
+      Tensor<T> dbias = bias_slices ? Tensor<T>::zeros(c, 1) : Tensor<T>();
+      bool accumulate = false;
+      const Mat<T> dx = x.grad ? x.grad->target(x.rows(), c, accumulate) : Mat<T>{};
+      ops::norm_backward(ctx_, ops::NormBackward<T>{.dx = dx,
+                                                    .dgain = dgain.data(),
+                                                    .dbias = dbias.data(),
+                                                    .dy = y.grad->tensor.m,
+                                                    .x = x.m(),
+                                                    .mean = mean.data(),
+                                                    .scale = scale.data(),
+                                                    .gain = gain.vector(),
+                                                    .centre = centre,
+                                                    .accumulate = accumulate});
+      if (gain_slices) add_vector(*gain_slices, dgain.data());
+      if (bias_slices) add_vector(*bias_slices, dbias.data());
+    });
+  }
+  return y;
+}
+
+template <class T>
+typename Graph<T>::Scale Graph<T>::norm_scale(const Var<T>& x, T eps, bool centre) {
+  Tensor<T> mean(x.rows(), 1), scale(x.rows(), 1);
+  ops::norm_scale(
+      ctx_,
+      ops::NormScale<T>{
+          .mean = mean.data(), .scale = scale.data(), .x = x.m(), .eps = eps, .centre = centre});
+  Var<T> y = result(std::move(scale), x.grad != nullptr);
+  if (y.grad) {
+    tape_->record([this, x, y, mean] {
+      if (!y.grad->tensor) return;
+      Tensor<T> dx = Tensor<T>::zeros(x.rows(), x.cols());
+      ops::norm_scale_backward(ctx_, ops::NormScaleBackward<T>{.dx = dx.m,
+                                                               .dscale = y.grad->tensor.data(),
+                                                               .x = x.m(),
+                                                               .mean = mean.data(),
+                                                               .scale = y.value.data()});
+      contribute<T>(ctx_, x, dx.m);
+    });
+  }
+  return {mean, y};
+}
+
+template <class T>
+Var<T> Graph<T>::norm_divide(const Var<T>& x, const Tensor<T>& mean, const Var<T>& scale,
+                             bool centre) {
+  Tensor<T> value(x.rows(), x.cols());
+  ops::norm_divide(
+      ctx_,
+      ops::NormDivide<T>{
+          .normalized = value.m, .x = x.m(), .mean = mean.data(), .scale = scale.value.data()});
+  Var<T> y = result(std::move(value), x.grad || scale.grad);
+  if (y.grad) {
+    tape_->record([this, x, y, scale, centre] {
+      if (!y.grad->tensor) return;
+      Tensor<T> dx(x.rows(), x.cols()), dscale(x.rows(), 1);
+      ops::norm_divide_backward(ctx_, ops::NormDivideBackward<T>{.dx = dx.m,
+                                                                 .dscale = dscale.data(),
+                                                                 .dnormalized = y.grad->tensor.m,
+                                                                 .normalized = y.m(),
+                                                                 .scale = scale.value.data(),
+                                                                 .centre = centre});
+      if (x.grad) contribute<T>(ctx_, x, dx.m);
+      if (scale.grad) contribute<T>(ctx_, scale, dscale.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::norm_affine(const Var<T>& n, const Parameter<T>& gain, const Parameter<T>* bias) {
+  Tensor<T> value(n.rows(), n.cols());
+  ops::norm_affine(ctx_, ops::NormAffine<T>{.y = value.m,
+                                            .normalized = n.m(),
+                                            .gain = gain.vector(),
+                                            .bias = bias ? bias->vector() : nullptr});
+  const Slices* gain_slices = slices_of(&gain);
+  const Slices* bias_slices = slices_of(bias);
+  Var<T> y = result(std::move(value), n.grad || gain_slices || bias_slices);
+  if (y.grad) {
+    tape_->record([this, n, y, &gain, gain_slices, bias_slices] {
+      if (!y.grad->tensor) return;
+      Tensor<T> dgain = Tensor<T>::zeros(n.cols(), 1), dbias = Tensor<T>::zeros(n.cols(), 1);
+      Tensor<T> dn(n.rows(), n.cols());
+      ops::norm_affine_backward(ctx_, ops::NormAffineBackward<T>{.dnormalized = dn.m,
+                                                                 .dgain = dgain.data(),
+                                                                 .dbias = dbias.data(),
+                                                                 .dy = y.grad->tensor.m,
+                                                                 .normalized = n.m(),
+                                                                 .gain = gain.vector()});
+      if (gain_slices) add_vector(*gain_slices, dgain.data());
+      if (bias_slices) add_vector(*bias_slices, dbias.data());
+      if (n.grad) contribute<T>(ctx_, n, dn.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::rotary(const Var<T>& x, const std::vector<int32_t>& positions,
+                        const Tensor<T>& cosines, const Tensor<T>& sines, int64_t heads) {
+  const auto rotate = [this, positions, cosines, sines, heads](Mat<const T> from, Mat<T> to,
+                                                               int sign) {
+    ops::rotary(ctx_, ops::Rotary<T>{.y = to,
+                                     .x = from,
+                                     .positions = positions.data(),
+                                     .cosines = cosines.data(),
+                                     .sines = sines.data(),
+                                     .heads = heads,
+                                     .width = from.cols / heads,
+                                     .half = cosines.cols(),
+                                     .sign = sign});
+  };
+  Tensor<T> value(x.rows(), x.cols());
+  rotate(x.m(), value.m, 1);
+  Var<T> y = result(std::move(value), x.grad != nullptr);
+  if (y.grad) {
+    tape_->record([this, x, y, rotate] {
+      if (!y.grad->tensor) return;
+      Tensor<T> dx(x.rows(), x.cols());
+      rotate(y.grad->tensor.m, dx.m, -1);
+      contribute<T>(ctx_, x, dx.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::activate(const Var<T>& x, const Var<T>& linear, ops::Activation kind) {
+  Tensor<T> value(x.rows(), x.cols());
+  ops::activate(ctx_,
+                ops::Activate<T>{.y = value.m, .x = x.m(), .linear = linear.m(), .kind = kind});
+  Var<T> y = result(std::move(value), x.grad || linear.grad);
+  if (y.grad) {
+    tape_->record([this, x, linear, y, kind] {
+      if (!y.grad->tensor) return;
+      Tensor<T> dx(x.rows(), x.cols()), dlinear;
+      if (linear.value) dlinear = Tensor<T>(x.rows(), x.cols());
+      ops::activate_backward(ctx_, ops::ActivateBackward<T>{.dx = dx.m,
+                                                            .dlinear = dlinear.m,
+                                                            .dy = y.grad->tensor.m,
+                                                            .x = x.m(),
+                                                            .linear = linear.m(),
+                                                            .kind = kind});
+      if (x.grad) contribute<T>(ctx_, x, dx.m);
+      if (linear.grad) contribute<T>(ctx_, linear, dlinear.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, const Heads& a) {
+  Tensor<T> value(q.rows(), q.cols());
+  ops::attention(ctx_, ops::Attention<T>{.z = value.m,
+                                         .q = q.m(),
+                                         .k = k.m(),
+                                         .v = v.m(),
+                                         .segments = a.segments.data(),
+                                         .segment_count = static_cast<int64_t>(a.segments.size()),
+                                         .heads = a.heads,
+                                         .groups = a.groups,
+                                         .width = a.width,
+                                         .scale = a.scale});
+  Var<T> y = result(std::move(value), q.grad || k.grad || v.grad);
+  if (y.grad) {
+    tape_->record([this, q, k, v, y, a] {
+      if (!y.grad->tensor) return;
+      Tensor<T> dq(q.rows(), q.cols()), dk(k.rows(), k.cols()), dv(v.rows(), v.cols());
+      ops::attention_backward(
+          ctx_, ops::AttentionBackward<T>{.dq = dq.m,
+                                          .dk = dk.m,
+                                          .dv = dv.m,
+                                          .dz = y.grad->tensor.m,
+                                          .q = q.m(),
+                                          .k = k.m(),
+                                          .v = v.m(),
+                                          .segments = a.segments.data(),
+                                          .segment_count = static_cast<int64_t>(a.segments.size()),
+                                          .heads = a.heads,
+                                          .groups = a.groups,
+                                          .width = a.width,
+                                          .scale = a.scale});
+      if (q.grad) contribute<T>(ctx_, q, dq.m);
+      if (k.grad) contribute<T>(ctx_, k, dk.m);
+      if (v.grad) contribute<T>(ctx_, v, dv.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::attention_scores(const Var<T>& q, const Var<T>& k, const Heads& a,
+                                  const std::vector<int64_t>& offsets, int64_t size) {
+  Tensor<T> value(1, size);
+  const auto count = static_cast<int64_t>(a.segments.size());
+  ops::attention_scores(ctx_, ops::AttentionScores<T>{.scores = value.data(),
+                                                      .q = q.m(),
+                                                      .k = k.m(),
+                                                      .segments = a.segments.data(),
+                                                      .pattern_offsets = offsets.data(),
+                                                      .segment_count = count,
+                                                      .heads = a.heads,
+                                                      .groups = a.groups,
+                                                      .width = a.width,
+                                                      .scale = a.scale});
+  Var<T> y = result(std::move(value), q.grad || k.grad);
+  if (y.grad) {
+    tape_->record([this, q, k, y, a, &offsets, count] {
+      if (!y.grad->tensor) return;
+      Tensor<T> dq(q.rows(), q.cols()), dk(k.rows(), k.cols());
+      ops::attention_scores_backward(
+          ctx_, ops::AttentionScoresBackward<T>{.dq = dq.m,
+                                                .dk = dk.m,
+                                                .dscores = y.grad->tensor.data(),
+                                                .q = q.m(),
+                                                .k = k.m(),
+                                                .segments = a.segments.data(),
+                                                .pattern_offsets = offsets.data(),
+                                                .segment_count = count,
+                                                .heads = a.heads,
+                                                .groups = a.groups,
+                                                .width = a.width,
+                                                .scale = a.scale});
+      if (q.grad) contribute<T>(ctx_, q, dq.m);
+      if (k.grad) contribute<T>(ctx_, k, dk.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::attention_softmax(const Var<T>& scores, const Heads& a,
+                                   const std::vector<int64_t>& offsets) {
+  Tensor<T> value(1, scores.cols());
+  const auto count = static_cast<int64_t>(a.segments.size());
+  ops::attention_softmax(ctx_, ops::AttentionSoftmax<T>{.pattern = value.data(),
+                                                        .scores = scores.value.data(),
+                                                        .segments = a.segments.data(),
+                                                        .pattern_offsets = offsets.data(),
+                                                        .segment_count = count,
+                                                        .heads = a.heads});
+  Var<T> y = result(std::move(value), scores.grad != nullptr);
+  if (y.grad) {
+    tape_->record([this, scores, y, a, &offsets, count] {
+      if (!y.grad->tensor) return;
+      Tensor<T> d(1, scores.cols());
+      ops::attention_softmax_backward(
+          ctx_, ops::AttentionSoftmaxBackward<T>{.dscores = d.data(),
+                                                 .dpattern = y.grad->tensor.data(),
+                                                 .pattern = y.value.data(),
+                                                 .segments = a.segments.data(),
+                                                 .pattern_offsets = offsets.data(),
+                                                 .segment_count = count,
+                                                 .heads = a.heads});
+      contribute<T>(ctx_, scores, d.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::attention_mix(const Var<T>& pattern, const Var<T>& v, const Heads& a,
+                               const std::vector<int64_t>& offsets) {
+  Tensor<T> value(v.rows(), a.heads * a.width);
+  const auto count = static_cast<int64_t>(a.segments.size());
+  ops::attention_mix(ctx_, ops::AttentionMix<T>{.z = value.m,
+                                                .pattern = pattern.value.data(),
+                                                .v = v.m(),
+                                                .segments = a.segments.data(),
+                                                .pattern_offsets = offsets.data(),
+                                                .segment_count = count,
+                                                .heads = a.heads,
+                                                .groups = a.groups,
+                                                .width = a.width});
+  Var<T> y = result(std::move(value), pattern.grad || v.grad);
+  if (y.grad) {
+    tape_->record([this, pattern, v, y, a, &offsets, count] {
+      if (!y.grad->tensor) return;
+      Tensor<T> dpattern(1, pattern.cols()), dv(v.rows(), v.cols());
+      ops::attention_mix_backward(ctx_,
+                                  ops::AttentionMixBackward<T>{.dpattern = dpattern.data(),
+                                                               .dv = dv.m,
+                                                               .dz = y.grad->tensor.m,
+                                                               .v = v.m(),
+                                                               .pattern = pattern.value.data(),
+                                                               .segments = a.segments.data(),
+                                                               .pattern_offsets = offsets.data(),
+                                                               .segment_count = count,
+                                                               .heads = a.heads,
+                                                               .groups = a.groups,
+                                                               .width = a.width});
+      if (pattern.grad) contribute<T>(ctx_, pattern, dpattern.m);
+      if (v.grad) contribute<T>(ctx_, v, dv.m);
+    });
+  }
+  return y;
+}
+
+template class Graph<float>;
+template class Graph<double>;
+
+}  // namespace keyheads

@@ -1,0 +1,109 @@
+// The nodes that decoders are made of: each runs an op forward and, where a gradient is wanted,
+// records the op's backward beside it.
+#pragma once
+#include <map>
+#include <vector>
+
+#include "base/context.h"
+#include "model/tape.h"
+#include "model/weights.h"
+#include "ops/attention.h"
+
+namespace keyheads {
+
+// A selected part of one weight, with its gradient, dense: (n1 - n0, k1 - k0).
+template <class T>
+struct GradientSlice {
+  int64_t n0, n1, k0, k1;
+  Mat<T> gradient;
+};
+// The selected slices of every weight of one trainer. Weights that are not in it have none.
+template <class T>
+using SliceMap = std::map<const Parameter<T>*, std::vector<GradientSlice<T>>>;
+
+template <class T>
+class Graph {
+ public:
+  // Without a tape nothing is recorded. `slices` may be null.
+  Graph(Context& ctx, Tape* tape, const SliceMap<T>* slices)
+      : ctx_(ctx), tape_(tape), slices_(slices) {}
+
+  Tape* tape() const { return tape_; }
+  Context& context() const { return ctx_; }
+
+  Var<T> constant(Tensor<T> value) const { return {std::move(value), nullptr}; }
+
+  // W[ids[m]]
+  Var<T> embed(const Parameter<T>& w, const std::vector<int32_t>& ids);
+  Var<T> add(const Var<T>& a, const Var<T>& b);
+  // x W^T + bias; `bias` may be null
+  Var<T> linear(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias);
+  Var<T> norm(const Var<T>& x, const Parameter<T>& gain, const Parameter<T>* bias, T eps,
+              bool centre);
+  // The three steps of a norm; `mean` is kept beside the scale.
+  struct Scale {
+    Tensor<T> mean;
+    Var<T> scale;
+  };
+  Scale norm_scale(const Var<T>& x, T eps, bool centre);
+  Var<T> norm_divide(const Var<T>& x, const Tensor<T>& mean, const Var<T>& scale, bool centre);
+  Var<T> norm_affine(const Var<T>& normalized, const Parameter<T>& gain, const Parameter<T>* bias);
+  Var<T> rotary(const Var<T>& x, const std::vector<int32_t>& positions, const Tensor<T>& cosines,
+                const Tensor<T>& sines, int64_t heads);
+  // `linear` without value: not gated
+  Var<T> activate(const Var<T>& x, const Var<T>& linear, ops::Activation kind);
+
+  struct Heads {
+    const std::vector<ops::Segment<T>>& segments;
+    int64_t heads, groups, width;
+    T scale;
+  };
+  Var<T> attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, const Heads& a);
+  // The same in three steps; scores and pattern are flat pattern buffers (1, size).
+  Var<T> attention_scores(const Var<T>& q, const Var<T>& k, const Heads& a,
+                          const std::vector<int64_t>& offsets, int64_t size);
+  Var<T> attention_softmax(const Var<T>& scores, const Heads& a,
+                           const std::vector<int64_t>& offsets);
+  Var<T> attention_mix(const Var<T>& pattern, const Var<T>& v, const Heads& a,
+                       const std::vector<int64_t>& offsets);
+
+  // y[r] = x[rows[r]]
+  Var<T> gather_rows(const Var<T>& x, const std::vector<int32_t>& rows);
+  // (m, d) -> (m, heads * d): one copy a head
+  Var<T> repeat(const Var<T>& x, int64_t heads);
+  // (m, heads * d) -> (m, d): the sum over heads
+  Var<T> sum_heads(const Var<T>& x, int64_t heads);
+  // (m, heads * e) -> (m * heads, heads * e): row (m, h) keeps block h, the rest is 0
+  Var<T> spread_heads(const Var<T>& x, int64_t heads);
+  // (m * heads, heads * e) -> (m, heads * e): block h of row (m, h)
+  Var<T> collect_heads(const Var<T>& x, int64_t heads);
+  Var<T> reshape(const Var<T>& x, int64_t rows, int64_t cols);
+  // x + bias in every row; `bias` may be null
+  Var<T> add_bias(const Var<T>& x, const Parameter<T>* bias);
+  // A value of its own, for a hook that only some of x's readers see.
+  Var<T> alias(const Var<T>& x);
+
+ private:
+  using Slices = std::vector<GradientSlice<T>>;
+  const Slices* slices_of(const Parameter<T>* p) const;
+  // A value that has a gradient if any of the conditions holds.
+  Var<T> result(Tensor<T> value, bool wants_gradient) const;
+  // Adds a dense gradient vector to the selected parts of a one-column weight.
+  static void add_vector(const Slices& slices, const T* gradient);
+  void bias_backward(const Slices* slices, Mat<const T> dy);
+  void copy_backward(const Var<T>& x, const Var<T>& y, int64_t rows, int64_t cols,
+                     void (*move)(Mat<const T> dy, Mat<T> dx, int64_t heads), int64_t heads);
+
+  Context& ctx_;
+  Tape* tape_;
+  const SliceMap<T>* slices_;
+};
+
+extern template class Graph<float>;
+extern template class Graph<double>;
+
+// Adds `from` to the gradient of x, which must be wanted.
+template <class T>
+void contribute(Context& ctx, const Var<T>& x, Mat<const T> from);
+
+}  // namespace keyheads

@@ -1,0 +1,59 @@
+// Rotated keys and values of growing sequences, for generation.
+#pragma once
+#include <vector>
+
+#include "base/tensor.h"
+#include "model/spec.h"
+
+namespace keyheads {
+
+template <class T>
+class KvCache {
+ public:
+  KvCache(const Spec& spec, int64_t sequences)
+      : width_(spec.kv_width()),
+        layers_(static_cast<size_t>(spec.layers),
+                std::vector<Entry>(static_cast<size_t>(sequences))),
+        lengths_(static_cast<size_t>(sequences), 0) {}
+
+  int64_t sequences() const { return static_cast<int64_t>(lengths_.size()); }
+  int64_t length(int64_t sequence) const { return lengths_[sequence]; }
+  const T* keys(int64_t layer, int64_t sequence) const { return layers_[layer][sequence].k.data(); }
+  const T* values(int64_t layer, int64_t sequence) const {
+    return layers_[layer][sequence].v.data();
+  }
+
+  // Copies `rows` rows of one layer behind the sequence's length, which `advance` then moves.
+  void append(int64_t layer, int64_t sequence, const T* k, const T* v, int64_t rows) {
+    Entry& e = layers_[layer][sequence];
+    const int64_t needed = lengths_[sequence] + rows;
+    if (!e.k || e.k.rows() < needed) {
+      const int64_t capacity = needed + needed / 2 + 16;
+      grow(e.k, capacity, lengths_[sequence]);
+      grow(e.v, capacity, lengths_[sequence]);
+    }
+    const auto bytes = static_cast<size_t>(rows * width_) * sizeof(T);
+    std::memcpy(e.k.m.row(lengths_[sequence]), k, bytes);
+    std::memcpy(e.v.m.row(lengths_[sequence]), v, bytes);
+  }
+  void advance(int64_t sequence, int64_t rows) { lengths_[sequence] += rows; }
+
+ private:
+  struct Entry {
+    Tensor<T> k, v;
+  };
+
+  void grow(Tensor<T>& t, int64_t capacity, int64_t used) {
+    Tensor<T> larger(capacity, width_);
+    if (used > 0) {
+      std::memcpy(larger.data(), t.data(), static_cast<size_t>(used * width_) * sizeof(T));
+    }
+    t = larger;
+  }
+
+  int64_t width_;
+  std::vector<std::vector<Entry>> layers_;
+  std::vector<int64_t> lengths_;
+};
+
+}  // namespace keyheads

@@ -1,0 +1,26 @@
+#include "model/model.h"
+
+#include <cmath>
+
+namespace keyheads {
+
+template <class T>
+Model<T>::Model(Context& ctx, Spec given, const std::vector<TensorSource>& sources)
+    : spec(std::move(given)), weights(ctx, spec, sources) {
+  if (!spec.rotary) return;
+  const auto half = static_cast<int64_t>(spec.inverse_frequencies.size());
+  cosines = Tensor<T>(spec.context, half);
+  sines = Tensor<T>(spec.context, half);
+  for (int64_t p = 0; p < spec.context; ++p) {
+    for (int64_t i = 0; i < half; ++i) {
+      const double angle = static_cast<double>(p) * spec.inverse_frequencies[i];
+      cosines.m.row(p)[i] = static_cast<T>(std::cos(angle));
+      sines.m.row(p)[i] = static_cast<T>(std::sin(angle));
+    }
+  }
+}
+
+template struct Model<float>;
+template struct Model<double>;
+
+}  // namespace keyheads

@@ -1,0 +1,72 @@
+// The hook points of one run. Where a value is born the decoder calls `tap`; it applies the edits
+// of that point in order, then copies the value out for the captures, and on the way back copies
+// the gradient out. Every request is accounted for: one that never fired is an error.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "model/batch.h"
+#include "model/spec.h"
+#include "model/tape.h"
+
+namespace keyheads {
+
+// Where a pattern buffer keeps each item: [heads, n, n] at offsets[i].
+struct PatternLayout {
+  std::vector<int64_t> offsets;
+  int64_t size = 0;
+};
+
+template <class T>
+class Taps {
+ public:
+  Taps(const Spec& spec, const Batch& batch, const std::vector<Site>& captures,
+       const std::vector<Edit<T>>& edits, const std::vector<Site>& gradients);
+
+  bool captured(Hook hook, int64_t layer) const { return has(captures_at_, hook, layer); }
+  // Edited, or its gradient wanted: the value that flows on must be a node of its own.
+  bool changed(Hook hook, int64_t layer) const {
+    return has(edits_at_, hook, layer) || has(gradients_at_, hook, layer);
+  }
+  bool wanted(Hook hook, int64_t layer) const {
+    return captured(hook, layer) || changed(hook, layer);
+  }
+
+  // `width` is the number of columns a head has (all columns for hooks without heads).
+  Var<T> tap(Tape* tape, Hook hook, int64_t layer, Var<T> x,
+             const PatternLayout* pattern = nullptr);
+
+  std::vector<std::vector<T>> captures;   // in the order of the request
+  std::vector<std::vector<T>> gradients;  // likewise, filled by the backward pass
+
+  // Throws if a request named a point that this run did not pass.
+  void check_all_fired() const;
+
+ private:
+  struct Span {
+    int64_t offset, length;
+  };
+  using Key = std::pair<Hook, int64_t>;
+  using Index = std::map<Key, std::vector<size_t>>;
+
+  static bool has(const Index& index, Hook hook, int64_t layer) {
+    return index.contains({hook, layer});
+  }
+  void validate(const Site& site, const char* what) const;
+  std::vector<Span> spans(const Site& site, int64_t cols, const PatternLayout* pattern) const;
+  Var<T> edit(Tape* tape, const Edit<T>& edit, Var<T> x, const PatternLayout* pattern);
+
+  const Spec& spec_;
+  const Batch& batch_;
+  const std::vector<Site>& capture_sites_;
+  const std::vector<Edit<T>>& edits_;
+  const std::vector<Site>& gradient_sites_;
+  Index captures_at_, edits_at_, gradients_at_;
+  std::map<Key, bool> fired_;
+};
+
+extern template class Taps<float>;
+extern template class Taps<double>;
+
+}  // namespace keyheads

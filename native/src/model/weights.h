@@ -1,0 +1,71 @@
+// The resident copy of a model's weights, packed for the GEMM. A vector is a one-column matrix,
+// whose panels are the vector itself.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "base/memory.h"
+#include "base/view.h"
+#include "model/slots.h"
+#include "model/spec.h"
+
+namespace keyheads {
+
+// Where the bytes of a slot are (TensorSource of binding.ts).
+struct TensorSource {
+  SlotRef ref;
+  std::string file;
+  int64_t offset;
+  std::string dtype;
+  std::vector<int64_t> shape;
+  bool transpose;
+  int64_t start, stop;
+};
+
+template <class T>
+struct Parameter {
+  SlotRef ref;
+  std::shared_ptr<void> hold;
+  Panels<T> w;
+
+  const T* vector() const { return w.data; }
+};
+
+template <class T>
+struct LayerWeights {
+  const Parameter<T>*attn_norm, *attn_norm_bias;
+  const Parameter<T>*wq, *wk, *wv, *wo, *bq, *bk, *bv, *bo;
+  const Parameter<T>*mlp_norm, *mlp_norm_bias;
+  const Parameter<T>*w_gate, *w_up, *w_down, *b_gate, *b_up, *b_down;
+};
+
+template <class T>
+class Weights {
+ public:
+  Weights(Context& ctx, const Spec& spec, const std::vector<TensorSource>& sources);
+
+  // Null for a slot that this model does not have.
+  const Parameter<T>* find(const SlotRef& ref) const;
+  // Throws BAD_ARGUMENT for such a slot.
+  const Parameter<T>& at(const SlotRef& ref) const;
+
+  const Parameter<T>*embed, *pos_embed, *final_norm, *final_norm_bias, *unembed;
+  std::vector<LayerWeights<T>> layers;
+
+ private:
+  std::map<SlotRef, std::unique_ptr<Parameter<T>>> all_;
+};
+
+extern template class Weights<float>;
+extern template class Weights<double>;
+
+// Row-major (out, in) values of a weight, and back.
+template <class T>
+void read_parameter(Context& ctx, const Parameter<T>& parameter, T* out);
+template <class T>
+void write_parameter(Context& ctx, const Parameter<T>& parameter, const T* values);
+
+}  // namespace keyheads

@@ -1,0 +1,143 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "ops/adamw.h"
+
+namespace keyheads {
+namespace {
+
+bool overlap(const Slice& a, const Slice& b) {
+  return a.ref == b.ref && a.n0 < b.n1 && b.n0 < a.n1 && a.k0 < b.k1 && b.k0 < a.k1;
+}
+
+template <class T>
+void fill(Tensor<T>& tensor, const std::vector<T>& from, const Slice& slice, const char* what) {
+  if (static_cast<int64_t>(from.size()) != tensor.size()) {
+    fail("BAD_ARGUMENT", "trainer state: ", what, " of ", describe(slice.ref), " has ", from.size(),
+         " numbers, expected ", tensor.size());
+  }
+  std::copy(from.begin(), from.end(), tensor.data());
+}
+
+}  // namespace
+
+template <class T>
+Trainer<T>::Trainer(std::shared_ptr<Model<T>> model, const std::vector<Slice>& slices)
+    : model_(std::move(model)) {
+  for (size_t i = 0; i < slices.size(); ++i) {
+    const Slice& s = slices[i];
+    const Parameter<T>& p = model_->weights.at(s.ref);
+    if (s.n0 < 0 || s.n1 > p.w.n || s.n0 >= s.n1 || s.k0 < 0 || s.k1 > p.w.k || s.k0 >= s.k1) {
+      fail("BAD_ARGUMENT", "slice rows [", s.n0, ", ", s.n1, ") columns [", s.k0, ", ", s.k1,
+           ") is not inside ", describe(s.ref), " of [", p.w.n, ", ", p.w.k, "]");
+    }
+    for (size_t j = 0; j < i; ++j) {
+      if (overlap(s, slices[j])) {
+        fail("BAD_ARGUMENT", "two slices of ", describe(s.ref), " overlap");
+      }
+    }
+    const int64_t rows = s.n1 - s.n0, cols = s.k1 - s.k0;
+    states_.push_back({s, &p, Tensor<T>::zeros(rows, cols), Tensor<T>::zeros(rows, cols),
+                       Tensor<T>::zeros(rows, cols)});
+    map_[&p].push_back({s.n0, s.n1, s.k0, s.k1, states_.back().gradient.m});
+  }
+}
+
+template <class T>
+BackwardResult<T> Trainer<T>::accumulate(Context& ctx, const Batch& batch,
+                                         const std::vector<Edit<T>>& edits,
+                                         const Objective<T>& objective) {
+  return backward<T>(ctx, *model_, batch, {}, edits, {}, objective, &map_);
+}
+
+template <class T>
+UpdateResult Trainer<T>::update(Context& ctx, const UpdateRequest& r) {
+  double squares = 0;
+  for (const State& s : states_) {
+    double part = 0;
+    ops::sum_of_squares(ctx, ops::SumOfSquares<T>{
+                                 .out = &part, .x = s.gradient.data(), .count = s.gradient.size()});
+    squares += part;
+  }
+  const double norm = std::sqrt(squares) * std::abs(r.gradient_scale);
+  if (!std::isfinite(norm)) {
+    for (State& s : states_) std::fill_n(s.gradient.data(), s.gradient.size(), T(0));
+    fail("NON_FINITE", "the gradient's norm is ", norm, " at step ", step_ + 1,
+         "; no weight was changed; use a smaller learning rate or look at the batch");
+  }
+  const double clip = r.clip > 0 && norm > r.clip ? r.clip / norm : 1.0;
+  ++step_;
+  const auto t = static_cast<double>(step_);
+  for (State& s : states_) {
+    ops::adamw(ctx, ops::AdamW<T>{.w = s.parameter->w,
+                                  .n0 = s.slice.n0,
+                                  .k0 = s.slice.k0,
+                                  .gradient = s.gradient.m,
+                                  .m = s.m.data(),
+                                  .v = s.v.data(),
+                                  .factor = r.gradient_scale * clip,
+                                  .lr = r.lr,
+                                  .beta1 = r.beta1,
+                                  .beta2 = r.beta2,
+                                  .eps = r.eps,
+                                  .weight_decay = r.weight_decay,
+                                  .correction1 = 1 - std::pow(r.beta1, t),
+                                  .correction2 = 1 - std::pow(r.beta2, t)});
+  }
+  return {norm, step_};
+}
+
+template <class T>
+TrainerState<T> Trainer<T>::read() const {
+  TrainerState<T> out;
+  out.step = step_;
+  for (const State& s : states_) {
+    const auto copy = [](const Tensor<T>& t) {
+      return std::vector<T>(t.data(), t.data() + t.size());
+    };
+    out.gradients.push_back(copy(s.gradient));
+    out.first_moments.push_back(copy(s.m));
+    out.second_moments.push_back(copy(s.v));
+    auto& values = out.values.emplace_back();
+    for (int64_t n = s.slice.n0; n < s.slice.n1; ++n) {
+      for (int64_t k = s.slice.k0; k < s.slice.k1; ++k) {
+        values.push_back(s.parameter->w.at(n, k));
+      }
+    }
+  }
+  return out;
+}
+
+template <class T>
+void Trainer<T>::write(const TrainerState<T>& state) {
+  const size_t count = states_.size();
+  if (state.gradients.size() != count || state.first_moments.size() != count ||
+      state.second_moments.size() != count || state.values.size() != count) {
+    fail("BAD_ARGUMENT", "trainer state has ", state.values.size(), " slices, expected ", count);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    State& s = states_[i];
+    fill(s.gradient, state.gradients[i], s.slice, "gradient");
+    fill(s.m, state.first_moments[i], s.slice, "first moment");
+    fill(s.v, state.second_moments[i], s.slice, "second moment");
+    if (static_cast<int64_t>(state.values[i].size()) != s.gradient.size()) {
+      fail("BAD_ARGUMENT", "trainer state: value of ", describe(s.slice.ref), " has ",
+           state.values[i].size(), " numbers, expected ", s.gradient.size());
+    }
+    size_t next = 0;
+    for (int64_t n = s.slice.n0; n < s.slice.n1; ++n) {
+      for (int64_t k = s.slice.k0; k < s.slice.k1; ++k) {
+        s.parameter->w.at(n, k) = state.values[i][next++];
+      }
+    }
+  }
+  step_ = state.step;
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace keyheads
