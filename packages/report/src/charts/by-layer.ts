@@ -1,0 +1,155 @@
+/** Small charts over the layers: lines, or bars of two kinds beside each other. */
+import * as Plot from "@observablehq/plot";
+import { type Html, html } from "../html.ts";
+import { isNumber, type Maybe } from "../text/numbers.ts";
+import { draw, integerTicks } from "./draw.ts";
+import { type LegendItem, legend } from "./figure.ts";
+
+export interface Series {
+  readonly label: string;
+  readonly color: string;
+  readonly dashed?: boolean;
+  readonly values: readonly Maybe[];
+}
+
+export interface ByLayer {
+  readonly title: string;
+  readonly description: string;
+  readonly series: readonly Series[];
+  readonly kind: "lines" | "bars";
+  readonly axis: string;
+  readonly format: (value: number) => string;
+  readonly scale?: "linear" | "log";
+  /** Included in the axis whatever the data. */
+  readonly include?: readonly number[];
+  readonly reverse?: boolean;
+  readonly marks?: readonly { readonly layer: number; readonly label: string }[];
+}
+
+interface Point {
+  readonly layer: number;
+  readonly value: number;
+  readonly series: Series;
+}
+
+const width = 340;
+
+export function byLayer(chart: ByLayer): Html {
+  const points = chart.series.flatMap((series) =>
+    series.values.flatMap((value, layer) => (isNumber(value) ? [{ layer, value, series }] : [])),
+  );
+  const items: LegendItem[] = chart.series.map(({ label, color, dashed }) => ({
+    label,
+    color,
+    mark: chart.kind === "bars" ? "area" : dashed ? "dashed" : "line",
+  }));
+  return html`${chart.series.length > 1 ? legend(items) : null}${picture(chart, points)}`;
+}
+
+function picture(chart: ByLayer, points: readonly Point[]): Html {
+  const layers = Math.max(1, ...chart.series.map((s) => s.values.length));
+  const values = [...points.map((p) => p.value), ...(chart.include ?? [])];
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const pad = low === high ? Math.abs(low) * 0.1 || 1 : 0;
+  return draw({
+    width,
+    height: 230,
+    title: chart.title,
+    description: chart.description,
+    marginLeft: 48,
+    marginRight: 12,
+    marginTop: 26,
+    marginBottom: 40,
+    x: { domain: [-0.5, layers - 0.5], axis: null },
+    y: {
+      type: chart.scale ?? "linear",
+      domain: values.length > 0 ? [low, high + pad] : [0, 1],
+      nice: chart.scale !== "log",
+      reverse: chart.reverse ?? false,
+      axis: null,
+    },
+    marks: [
+      Plot.gridY({ ticks: 5, stroke: "var(--line)", strokeOpacity: 1 }),
+      Plot.axisY({
+        ticks: 5,
+        tickSize: 0,
+        tickFormat: chart.format,
+        label: chart.axis,
+        labelAnchor: "top",
+        labelArrow: "none",
+      }),
+      Plot.axisX({
+        ticks: integerTicks(layers, 9),
+        tickSize: 3,
+        tickFormat: (d: number) => String(d),
+        label: "layer",
+        labelAnchor: "center",
+        labelArrow: "none",
+      }),
+      ...phaseMarks(chart.marks ?? []),
+      ...(chart.kind === "bars" ? barMarks(chart, points) : lineMarks(chart, points)),
+    ],
+  });
+}
+
+function phaseMarks(marks: NonNullable<ByLayer["marks"]>): Plot.Markish[] {
+  return [
+    Plot.ruleX(marks, { x: "layer", stroke: "var(--muted)", strokeDasharray: "2 3" }),
+    Plot.text(marks, {
+      x: "layer",
+      text: "label",
+      frameAnchor: "top",
+      textAnchor: "start",
+      dx: 3,
+      // Neighbouring phases would write over each other on one line.
+      dy: 2,
+      lineAnchor: "top",
+      fill: "var(--muted)",
+      fontSize: 9.5,
+    }),
+  ];
+}
+
+function lineMarks(chart: ByLayer, points: readonly Point[]): Plot.Markish[] {
+  return chart.series.flatMap((series) => {
+    const own = points.filter((p) => p.series === series);
+    return [
+      Plot.line(own, {
+        x: "layer",
+        y: "value",
+        stroke: series.color,
+        strokeWidth: 2.25,
+        ...(series.dashed ? { strokeDasharray: "5 3" } : {}),
+      }),
+      Plot.dot(own, {
+        x: "layer",
+        y: "value",
+        r: own.length > 16 ? 2 : 3,
+        fill: series.color,
+        title: (p: Point) => title(chart, p),
+      }),
+    ];
+  });
+}
+
+function barMarks(chart: ByLayer, points: readonly Point[]): Plot.Markish[] {
+  const n = chart.series.length;
+  const bar = 0.76 / n;
+  const left = (p: Point) => p.layer - 0.38 + chart.series.indexOf(p.series) * bar;
+  return [
+    Plot.rect(points, {
+      x1: left,
+      x2: (p: Point) => left(p) + bar,
+      y1: 0,
+      y2: "value",
+      fill: (p: Point) => p.series.color,
+      title: (p: Point) => title(chart, p),
+    }),
+    Plot.ruleY([0], { stroke: "var(--muted)" }),
+  ];
+}
+
+function title(chart: ByLayer, p: Point): string {
+  return `${chart.series.length > 1 ? `${p.series.label}, layer` : "Layer"} ${p.layer}: ${chart.format(p.value)}`;
+}

@@ -1,0 +1,186 @@
+/** The heat map of direct effects with its bars, and the three effects side by side. */
+import { topBars } from "../charts/bars.ts";
+import { figure, responsive } from "../charts/figure.ts";
+import { heatLegend, heatMap, niceDomain } from "../charts/heat-map.ts";
+import { table } from "../charts/table.ts";
+import {
+  type Component,
+  componentValue,
+  type EffectView,
+  effectTitle,
+  effectView,
+} from "../effects.ts";
+import { type Html, html } from "../html.ts";
+import type { Experiment, IdentifyResult } from "../results.ts";
+import { count, isNumber, list, missing, number, percent } from "../text/numbers.ts";
+import { upstream } from "../text/summarise.ts";
+import type { Part } from "./part.ts";
+
+export function directPart(experiment: Experiment, prefix: string): Part {
+  const { direct } = experiment;
+  const view = effectView(direct);
+  const domain = niceDomain([view]);
+  const small = view.heads <= 10;
+  const map = (width: number) =>
+    heatMap({
+      view,
+      domain,
+      width,
+      title: "Direct effect of every head and MLP",
+      description: describe(view),
+      minCell: 20,
+      maxCell: small ? 58 : 44,
+    });
+  const body = html`<p>Each cell replaces the output of one head (or MLP) at the last token by what it
+was on the counterfactual prompt. All other heads stay frozen, the MLPs are recomputed, and the
+number says ${
+    view.unit === "share"
+      ? "which share of the total effect moves to the answer, in percent"
+      : `by how much the ${effectTitle(direct.effect)} falls; the total effect is too close to zero to give shares`
+  }.</p>
+${facts(direct)}
+<div class="${small ? "pair" : "stack"}">
+${figure({
+  chart: responsive(map, small ? 470 : 880),
+  legend: heatLegend(view, domain),
+  caption:
+    view.unit === "share"
+      ? "Shares can add up to more than 100 %: what a head writes flows on through the MLPs and counts there again."
+      : null,
+})}
+${figure({
+  title: "The strongest, with intervals",
+  chart: topBars(view, { most: 12, width: 360 }),
+  caption: html`Blue: heads, green: MLPs. Intervals are 95 % bootstrap intervals over clusters of items.`,
+  table: componentTable(view),
+  tableLabel: "Show the numbers of the top 20",
+})}
+</div>`;
+  return { id: `${prefix}-direct`, title: "What writes the answer", body };
+}
+
+function describe(view: EffectView): string {
+  const top = view.ranked.slice(0, 5).map((c) => `${c.name} ${view.format(c.value)}`);
+  return `${count(view.layers)} layers by ${count(view.heads)} heads. Strongest: ${list(top) || "none"}.`;
+}
+
+function facts(result: IdentifyResult): Html {
+  const { validity, items } = result;
+  const metric = effectTitle(result.effect);
+  const rows: readonly (readonly [string, string])[] = [
+    [
+      "Items",
+      `${count(items.used)}${items.dropped.length > 0 ? ` (${count(items.dropped.length)} dropped)` : ""}`,
+    ],
+    ["Model is right on", percent(validity?.referenceAccuracy)],
+    [`Mean ${metric}`, `${number(result.reference)} → ${number(result.counterfactual)}`],
+    ["Total effect", number(result.totalEffect)],
+    [
+      "Counterfactual still gives the answer",
+      `${percent(validity?.counterfactualStillC)} (${count(validity?.excluded)} excluded)`,
+    ],
+  ];
+  return html`<dl class="inline-facts">${rows.map(
+    ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`,
+  )}</dl>`;
+}
+
+function componentTable(view: EffectView): Html {
+  return table<Component>({
+    caption: "Strongest components",
+    columns: [
+      {
+        head: "Component",
+        cell: (c) => (c.kind === "head" ? `Head ${c.name}` : c.name),
+        rowHead: true,
+      },
+      { head: "Effect", cell: (c) => view.format(c.value), align: "right" },
+      { head: "Interval", cell: (c) => intervalText(view, c), align: "right" },
+      { head: "Key", cell: (c) => (c.key ? "yes" : "") },
+    ],
+    rows: view.ranked.slice(0, 20),
+  });
+}
+
+function intervalText(view: EffectView, c: Component): string {
+  if (!c.interval) return missing;
+  return `${view.format(c.interval[0])} to ${view.format(c.interval[1])}`;
+}
+
+/** Direct, total at END and total at all positions: null when only the direct effect was measured. */
+export function threeEffectsPart(experiment: Experiment, prefix: string): Part | null {
+  const { direct, totalEnd, totalAll } = experiment;
+  if (!totalEnd && !totalAll) return null;
+  const maps: readonly (readonly [string, string, IdentifyResult | undefined])[] = [
+    ["Direct", "path patching at the last token: only what goes straight to the answer", direct],
+    ["Total, last token", "the same replacement, but everything after it is recomputed", totalEnd],
+    ["Total, all positions", "replaced at every token: finds what works upstream too", totalAll],
+  ];
+  const views = maps.flatMap(([, , r]) => (r ? [effectView(r)] : []));
+  const domain = niceDomain(views);
+  const above = upstream(experiment);
+  const body = html`<p>A direct effect finds the components that <em>write</em> the answer. A component
+with a high total and a low direct effect is not unimportant: it works upstream and reaches the
+answer through others.${
+    above.length > 0
+      ? html` Here that holds for <strong>${list(above)}</strong>.`
+      : totalAll
+        ? " Here no head stands out that way."
+        : null
+  }</p>
+<div class="row-of-maps">${maps.map(([title, note, result]) =>
+    result ? smallMap(title, note, effectView(result), domain) : null,
+  )}</div>
+${views[0] ? heatLegend(views[0], domain) : null}`;
+  return { id: `${prefix}-effects`, title: "Direct or upstream", body };
+}
+
+/** The same prompt pairs against a counterfactual that is any other prompt. */
+export function counterfactualPart(experiment: Experiment, prefix: string): Part | null {
+  const { direct, randomCounterfactual } = experiment;
+  if (!randomCounterfactual) return null;
+  const own = effectView(direct);
+  const other = effectView(randomCounterfactual);
+  const domain = niceDomain([own, other]);
+  const rows = own.ranked.filter((c) => c.kind === "head").slice(0, 6);
+  const best = rows[0];
+  const value = best && componentValue(other, best);
+  const body = html`<p>An effect is only as good as the question that the counterfactual asks. The matched
+prompt changes nothing but what the answer hangs on. Another prompt of the set changes everything at
+once, and the effect of one step is lost in the rest.${
+    best && isNumber(value)
+      ? html` Head <strong>${best.name}</strong>: ${own.format(best.value)} with the matched counterfactual, ${other.format(value)} with a random one.`
+      : null
+  }</p>
+<div class="row-of-maps">
+${smallMap("Matched counterfactual", "the question of this experiment", own, domain)}
+${smallMap("Random other prompt", "everything differs", other, domain)}
+<figure>${table<Component>({
+    caption: "Strongest heads under both counterfactuals",
+    showCaption: true,
+    columns: [
+      { head: "Head", cell: (c) => c.name, rowHead: true },
+      { head: "Matched", cell: (c) => own.format(c.value), align: "right" },
+      { head: "Random", cell: (c) => other.format(componentValue(other, c)), align: "right" },
+    ],
+    rows,
+  })}</figure>
+</div>`;
+  return { id: `${prefix}-counterfactual`, title: "Why the counterfactual matters", body };
+}
+
+function smallMap(title: string, note: string, view: EffectView, domain: number): Html {
+  return figure({
+    title,
+    chart: heatMap({
+      view,
+      domain,
+      width: 300,
+      title,
+      description: describe(view),
+      minCell: 6,
+      maxCell: 46,
+    }),
+    caption: note,
+  });
+}

@@ -1,0 +1,29 @@
+/** One experiment: the question, then every analysis that was made of it. */
+import { html } from "../html.ts";
+import type { Experiment } from "../results.ts";
+import { writers } from "../text/summarise.ts";
+import { attentionPart, lensPart } from "./analysis-parts.ts";
+import { counterfactualPart, directPart, threeEffectsPart } from "./effects-part.ts";
+import type { Part } from "./part.ts";
+import { knockOutPart, subsetsPart } from "./proof-parts.ts";
+
+export function experiment(data: Experiment, prefix: string): Part {
+  const parts = [
+    directPart(data, prefix),
+    threeEffectsPart(data, prefix),
+    counterfactualPart(data, prefix),
+    knockOutPart(data, prefix),
+    subsetsPart(data, prefix),
+    attentionPart(data, prefix),
+    lensPart(data, prefix),
+  ].filter((part) => part !== null);
+  const body = html`<p class="lead">${data.description}</p>
+<p>${writers(data)}</p>
+${parts.map(
+  ({ id, title, body: content }) => html`<section id="${id}" class="part">
+<h3>${title}</h3>
+${content}
+</section>`,
+)}`;
+  return { id: prefix, title: data.title, body, parts };
+}

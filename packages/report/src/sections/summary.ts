@@ -1,0 +1,135 @@
+/** "In short": four figures, then one paragraph per experiment and one about tuning. */
+import { effectView } from "../effects.ts";
+import { type Html, html } from "../html.ts";
+import type { ClassAccuracy, RunResult } from "../results.ts";
+import { isNumber, magnitude, percent, points, share } from "../text/numbers.ts";
+import { experimentSummary, proofOf } from "../text/summarise.ts";
+import { experimentIds, type Part } from "./part.ts";
+
+interface Tile {
+  readonly label: string;
+  readonly value: string;
+  readonly note: string;
+}
+
+export interface ClassChange {
+  readonly title: string;
+  readonly name: string;
+  readonly n: number;
+  readonly before: ClassAccuracy;
+  readonly after: ClassAccuracy;
+  readonly change: number;
+}
+
+/** Classes measured both before and after, in the order of the file. */
+export function changes(run: RunResult): ClassChange[] {
+  const { before = [], after = [] } = run.evaluation ?? {};
+  return before.flatMap((b) => {
+    const a = after.find((c) => c.name === b.name);
+    if (!a || !isNumber(a.accuracy) || !isNumber(b.accuracy)) return [];
+    const change = a.accuracy - b.accuracy;
+    return [{ title: b.title, name: b.name, n: b.n, before: b, after: a, change }];
+  });
+}
+
+/** The class that tuning aimed at, else the one that gained most. */
+export function targetChange(run: RunResult): ClassChange | undefined {
+  const all = changes(run);
+  const target = run.tuning?.target;
+  return (
+    all.find((c) => c.name === target || c.title === target) ??
+    [...all].sort((a, b) => b.change - a.change)[0]
+  );
+}
+
+export function summary(run: RunResult): Part {
+  const several = run.experiments.length > 1;
+  const ids = experimentIds(run.experiments);
+  const body = html`${tiles(run)}
+<div class="prose">
+${run.experiments.map(
+  (experiment, i) =>
+    html`<p>${several ? html`<strong>${experiment.title}.</strong> ` : null}${experimentSummary(experiment)} <a href="#${ids[i]}">Details</a></p>`,
+)}
+${run.experiments.length === 0 ? html`<p>This run holds no experiment.</p>` : null}
+${tuningText(run)}
+${run.task.notes.map((note) => html`<p class="note">${note}</p>`)}
+</div>`;
+  return { id: "summary", title: "In short", body };
+}
+
+function tiles(run: RunResult): Html | null {
+  const made = [strongestTile(run), knockOutTile(run), tunedTile(run), trainedTile(run)];
+  const shown = made.filter((tile) => tile !== undefined);
+  if (shown.length === 0) return null;
+  return html`<dl class="tiles">${shown.map(
+    ({ label, value, note }) =>
+      html`<div><dt>${label}</dt><dd><span class="figure-number">${value}</span><span class="tile-note">${note}</span></dd></div>`,
+  )}</dl>`;
+}
+
+function strongestTile(run: RunResult): Tile | undefined {
+  const first = run.experiments[0];
+  const view = first && effectView(first.direct);
+  const best = view?.ranked.find((c) => c.kind === "head");
+  if (!best || !view) return undefined;
+  const what =
+    view.unit === "share" ? `${share(best.value)} of the effect` : view.format(best.value);
+  return { label: "Strongest head", value: best.name, note: `${what}, layer.head from 0` };
+}
+
+function knockOutTile(run: RunResult): Tile | undefined {
+  const first = run.experiments[0];
+  const found = first?.knockout && proofOf(first.knockout, first.direct.keyHeads.length);
+  if (!found) return undefined;
+  const heads = found.point.k === 1 ? "the top head" : `the top ${found.point.k}`;
+  return {
+    label: "Knock-out",
+    value: percent(found.point.accuracy),
+    note: `accuracy with ${heads} removed, ${percent(found.start.accuracy)} before`,
+  };
+}
+
+function tunedTile(run: RunResult): Tile | undefined {
+  const target = targetChange(run);
+  if (!target) return undefined;
+  return {
+    label: "After tuning",
+    value: percent(target.after.accuracy),
+    note: `${target.title}, ${percent(target.before.accuracy)} before`,
+  };
+}
+
+function trainedTile(run: RunResult): Tile | undefined {
+  const key = run.tuning?.methods.find((m) => m.kind === "key");
+  if (!key || !isNumber(key.trainedParameters)) return undefined;
+  const part = run.model.parameters > 0 ? key.trainedParameters / run.model.parameters : undefined;
+  return {
+    label: "Trained",
+    value: isNumber(part) ? percent(part, part < 0.0995 ? 1 : 0) : magnitude(key.trainedParameters),
+    note: `of the parameters: ${magnitude(key.trainedParameters)}`,
+  };
+}
+
+function tuningText(run: RunResult): Html | null {
+  const all = changes(run);
+  const target = targetChange(run);
+  if (!target) return null;
+  const rest = all.filter((c) => c !== target);
+  const worst = [...rest].sort((a, b) => a.change - b.change)[0];
+  const other =
+    worst && worst.change < 0
+      ? ` The largest loss elsewhere is ${points(worst.change)} points (${worst.title}).`
+      : rest.length > 0
+        ? " No other class lost accuracy."
+        : "";
+  const isolation = run.tuning?.isolation;
+  const untouched =
+    isolation && isolation.unselectedChanged === 0
+      ? " Every parameter that was not selected is bit-identical afterwards."
+      : "";
+  const verdict = run.tuning
+    ? html` Was choosing these heads worth it? <strong>${run.tuning.verdict.supported ? "Supported" : "Not supported"}</strong> on this model: ${run.tuning.verdict.text}`
+    : null;
+  return html`<p><strong>Tuning.</strong> ${target.title}: ${percent(target.before.accuracy)} before, <strong>${percent(target.after.accuracy)}</strong> after (${points(target.change)} points).${other}${untouched}${verdict} <a href="#evaluation">Details</a></p>`;
+}
