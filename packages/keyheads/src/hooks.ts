@@ -84,9 +84,14 @@ function whyAbsent(id: HookId, spec: ModelSpec): string | undefined {
 }
 
 function unknownHook(name: string, spec: ModelSpec): KeyheadsError {
+  const local = (full: string) => full.replace(/^blocks\.\d+\./, "");
   const near = listHooks(spec)
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
-    .sort((a, b) => a.distance - b.distance)
+    .map((candidate) => ({
+      candidate,
+      distance: editDistance(local(name), local(candidate)),
+      whole: editDistance(name, candidate),
+    }))
+    .sort((a, b) => a.distance - b.distance || a.whole - b.whole)
     .slice(0, 3)
     .map(({ candidate }) => candidate);
   return new KeyheadsError(

@@ -1,0 +1,67 @@
+import type { ModelSpec } from "@keyheads/native";
+import { describe, expect, it } from "vitest";
+import { hooks, listHooks, parseHook } from "../../packages/keyheads/src/hooks.ts";
+
+const llama: ModelSpec = {
+  layers: 3,
+  dModel: 64,
+  heads: 8,
+  kvHeads: 2,
+  dHead: 8,
+  dMlp: 46,
+  vocab: 131,
+  context: 128,
+  norm: "rms",
+  normEps: 1e-5,
+  position: "rotary",
+  inverseFrequencies: new Float64Array(4),
+  activation: "silu",
+  gated: true,
+  attentionScale: 1,
+  tied: true,
+};
+const gpt2: ModelSpec = { ...llama, kvHeads: 8, position: "learned", gated: false };
+
+describe("hooks", () => {
+  it("spell TransformerLens's names", () => {
+    expect(hooks.z(3)).toBe("blocks.3.attn.hook_z");
+    expect(hooks.resid_pre(0)).toBe("blocks.0.hook_resid_pre");
+    expect(hooks.embed()).toBe("hook_embed");
+    expect(hooks.ln_final_normalized()).toBe("ln_final.hook_normalized");
+  });
+  it("are typed by what they need", () => {
+    // @ts-expect-error a hook of every layer needs one
+    hooks.z();
+    // @ts-expect-error a hook of the whole model has no layer
+    hooks.embed(1);
+  });
+});
+
+describe("parseHook", () => {
+  it("inverts the constructors, for every hook of a model", () => {
+    for (const spec of [llama, gpt2]) {
+      for (const name of listHooks(spec)) {
+        const { id, layer } = parseHook(name, spec);
+        expect(layer < 0 ? (hooks[id] as () => string)() : hooks[id](layer)).toBe(name);
+      }
+    }
+  });
+  it.each<[string, ModelSpec, RegExp]>([
+    [
+      "blocks.1.attn.hook_zz",
+      llama,
+      /no hook "blocks.1.attn.hook_zz"; near names: blocks.1.attn.hook_z,/,
+    ],
+    ["blocks.3.attn.hook_z", llama, /there is no layer 3; this model has layers 0 to 2/],
+    ["hook_z", llama, /no hook "hook_z"/],
+    ["blocks.0.hook_embed", llama, /near names: hook_embed/],
+    ["hook_pos_embed", llama, /no learned positions/],
+    ["blocks.0.attn.hook_rot_q", gpt2, /no rotary positions/],
+    ["blocks.0.mlp.hook_pre_linear", gpt2, /not gated/],
+    ["blocks.0.hook_attn_in", llama, /share keys and values; use hook_q_input/],
+  ])("refuses %s", (name, spec, message) => {
+    expect(() => parseHook(name, spec)).toThrow(
+      expect.objectContaining({ code: "UNKNOWN_HOOK", message: expect.stringMatching(message) }),
+    );
+  });
+});
