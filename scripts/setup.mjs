@@ -4,13 +4,14 @@
 //   --fresh   do every step again
 import { existsSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fetchLibxsmm, haveLibxsmm } from "./lib/libxsmm.mjs";
 import {
   firstCommand,
   main,
   root,
   runLogged,
+  StepError,
   secondsSince,
   toolEnvironment,
 } from "./lib/process.mjs";
@@ -40,6 +41,7 @@ async function once(step, { key, output, doing }, work) {
   if (process.stdout.isTTY) say(step, doing);
   const start = performance.now();
   await work();
+  if (!existsSync(output)) throw new StepError(`${step} made no ${relative(root, output)}`);
   writeStamp(step, key);
   return say(step, `done in ${secondsSince(start)}`);
 }

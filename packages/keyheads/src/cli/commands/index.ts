@@ -1,0 +1,24 @@
+import type { AnyCommand } from "../command.ts";
+
+/** Every command in the order of `keyheads --help`; a command's own file is loaded when it is run. */
+export const summaries: Readonly<Record<string, string>> = {
+  run: "the whole job: identify, validate, analyse, tune, evaluate, report",
+  identify: "effect of every head and MLP on the answer",
+  knockout: "accuracy as heads are removed, beside random heads and a control",
+  attend: "attention of the last token to every role of the prompt",
+  lens: "logit lens, MLP cosines and direct logit attribution by layer",
+  tune: "train only the chosen heads and MLPs",
+  eval: "accuracy and log-probability, with a paired test against a baseline",
+  generate: "continue a text",
+  items: "write an items file of the built-in tasks",
+  report: "render report.html of a run again",
+  verify: "compare the engine with golden reference data",
+  inspect: "shapes, parameters, memory plan and hook points of a model",
+  doctor: "check this machine and say what to do",
+  bench: "list or run the benchmarks of a checkout",
+};
+
+export async function loadCommand(name: string): Promise<AnyCommand> {
+  const module = (await import(`./${name}.js`)) as { readonly command: AnyCommand };
+  return module.command;
+}

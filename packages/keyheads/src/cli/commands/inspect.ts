@@ -1,0 +1,98 @@
+/** Shapes, parameters by part, memory plan and hook points of a model, without loading its weights. */
+import { listHooks } from "../../hooks.ts";
+import { resolveModel } from "../../load/resolve-model.ts";
+import { type Blueprint, openBlueprint } from "../blueprint.ts";
+import { defineCommand } from "../command.ts";
+import { optional } from "../options.ts";
+import { countByPart } from "../parameters.ts";
+import { forwardStep, toPlan } from "../plan.ts";
+import { byteSize, count, fields, percent, table } from "../table.ts";
+
+const planItems = 512;
+
+export const command = defineCommand({
+  name: "inspect",
+  summary: "shapes, parameters, memory plan and hook points of a model",
+  argument: { usage: "<model>", help: "Hugging Face folder or bundled model" },
+  examples: ["inspect mathgpt_add3_h4_l4", "inspect ./my-model --json"],
+  options: optional,
+  async run({ target }) {
+    const blueprint = await openBlueprint(await resolveModel(target));
+    const data = describe(blueprint);
+    return { data, text: () => show(data) };
+  },
+});
+
+function describe(blueprint: Blueprint) {
+  const { spec, files, tokenizer } = blueprint;
+  const { inverseFrequencies: _, ...shape } = spec;
+  const lengths = new Array<number>(planItems).fill(Math.min(32, spec.context));
+  const memory = (dtype: "f32" | "f64") => {
+    const forward = forwardStep("forward", spec, lengths);
+    const { weightBytes, peakBytes } = toPlan(blueprint, [forward], { dtype, threads: undefined });
+    return { weightBytes, forwardBytes: peakBytes - weightBytes };
+  };
+  const stored = [...files.tensors.values()];
+  return {
+    model: blueprint.name,
+    folder: blueprint.folder,
+    architecture: blueprint.architecture,
+    shape,
+    parameters: countByPart(files, spec),
+    files: files.files.length,
+    storedTypes: [...new Set(stored.map(({ dtype }) => dtype))],
+    tokenizer: tokenizer ? { tokens: tokenizer.vocabSize } : null,
+    memory: { items: planItems, tokens: lengths[0], f32: memory("f32"), f64: memory("f64") },
+    hooks: listHooks(spec),
+  };
+}
+
+function show(data: ReturnType<typeof describe>): string {
+  const { shape, parameters, memory } = data;
+  const parts = ["embedding", "unembedding", "attention", "mlps", "norms"] as const;
+  const unique = [
+    ...new Set(data.hooks.map((name) => name.replace(/^blocks\.\d+\./, "blocks.{i}."))),
+  ];
+  return [
+    fields([
+      ["model", `${data.model} (${data.architecture})`],
+      ["folder", data.folder],
+      ["layers", `${shape.layers}`],
+      ["heads", `${shape.heads} a layer, ${shape.kvHeads} key/value, width ${shape.dHead}`],
+      ["width", `${shape.dModel}, MLP ${shape.dMlp}${shape.gated ? " (gated)" : ""}`],
+      ["vocabulary", `${count(shape.vocab)}${shape.tied ? ", output projection tied" : ""}`],
+      ["context", `${count(shape.context)} tokens, ${shape.position} positions`],
+      ["norm", `${shape.norm}, epsilon ${shape.normEps}; activation ${shape.activation}`],
+      ["weights", `${data.files} file(s), stored as ${data.storedTypes.join(", ")}`],
+      [
+        "tokenizer",
+        data.tokenizer ? `${count(data.tokenizer.tokens)} tokens` : "none (items as ids)",
+      ],
+    ]),
+    "\n",
+    table(
+      ["parameters", "number", "share"],
+      [
+        ...parts.map((part) => [
+          part,
+          count(parameters[part]),
+          percent(parameters[part] / parameters.total),
+        ]),
+        ["total", count(parameters.total), ""],
+        ["one head", count(parameters.perHead), percent(parameters.perHead / parameters.total)],
+        ["one MLP", count(parameters.perMlp), percent(parameters.perMlp / parameters.total)],
+      ],
+    ),
+    "\n",
+    table(
+      ["memory", "weights", `run of ${memory.items} x ${memory.tokens} tokens`],
+      (["f32", "f64"] as const).map((dtype) => [
+        dtype,
+        byteSize(memory[dtype].weightBytes),
+        byteSize(memory[dtype].forwardBytes),
+      ]),
+    ),
+    `\n${unique.length} hook points (docs/hooks.md):\n`,
+    ...unique.map((name) => `  ${name}\n`),
+  ].join("");
+}

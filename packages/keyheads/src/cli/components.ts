@@ -1,0 +1,87 @@
+/** Which heads and MLPs a command is about: --heads, --mlps, or --from a result with --top. */
+import { readFile } from "node:fs/promises";
+import type { ModelSpec } from "@keyheads/native";
+import type { HeadRef } from "../attribution/component.ts";
+import { KeyheadsError } from "../errors.ts";
+import type { IdentifyResult, RunResult } from "../results.ts";
+import { checkHeads, parseHeads, parseMlps } from "../tuning/selection.ts";
+
+export interface ComponentValues {
+  readonly heads: string | undefined;
+  readonly mlps: string | undefined;
+  readonly from: string | undefined;
+  readonly top: number | undefined;
+}
+
+export interface Components {
+  readonly heads: readonly HeadRef[];
+  readonly mlps: readonly number[];
+}
+
+/** Throws USAGE for heads or layers that the model does not have, and where nothing is named. */
+export async function chosenComponents(
+  values: ComponentValues,
+  spec: ModelSpec,
+): Promise<Components> {
+  const { heads, mlps, from, top } = values;
+  if (heads !== undefined && from !== undefined) {
+    throw new KeyheadsError("USAGE", "--heads and --from exclude each other; give one of them");
+  }
+  if (top !== undefined && from === undefined) {
+    throw new KeyheadsError("USAGE", "--top needs --from, the result whose heads are ranked");
+  }
+  const chosen = {
+    heads: from === undefined ? named(heads, spec) : await rankedHeads(from, top, spec),
+    mlps: mlps === undefined ? [] : parseMlps(mlps, spec),
+  };
+  if (chosen.heads.length + chosen.mlps.length > 0) return chosen;
+  throw new KeyheadsError(
+    "USAGE",
+    from === undefined
+      ? "no heads or MLPs are named; give --heads 3.1,12.22, --mlps 17,20 or --from identify.json"
+      : `${from} has no key heads; give --top K to take its K most harmful heads`,
+  );
+}
+
+function named(heads: string | undefined, spec: ModelSpec): HeadRef[] {
+  return heads === undefined ? [] : parseHeads(heads, spec);
+}
+
+async function rankedHeads(file: string, top: number | undefined, spec: ModelSpec) {
+  const { keyHeads, ranking, heads } = await readRanking(file);
+  const names = top === undefined ? keyHeads : (ranking ?? byEffect(heads)).slice(0, top);
+  if (top !== undefined && names.length < top) {
+    throw new KeyheadsError("USAGE", `--top ${top}: ${file} ranks ${names.length} heads only`);
+  }
+  if (names.length === 0) return [];
+  const refs = parseHeads(names.join(","));
+  checkHeads(refs, spec);
+  return refs;
+}
+
+/** The JSON of `identify`, or the first question of a run's results.json. */
+async function readRanking(file: string): Promise<IdentifyResult> {
+  let parsed: Partial<IdentifyResult> & Partial<RunResult>;
+  try {
+    parsed = JSON.parse(await readFile(file, "utf8")) as typeof parsed;
+  } catch (cause) {
+    throw new KeyheadsError("USAGE", `--from ${file}: ${(cause as Error).message}`, { cause });
+  }
+  const result = parsed.experiments?.[0]?.direct ?? parsed;
+  if (Array.isArray(result.keyHeads) && Array.isArray(result.heads)) {
+    return result as IdentifyResult;
+  }
+  throw new KeyheadsError(
+    "USAGE",
+    `--from ${file}: expected the JSON of \`keyheads identify\` or results.json of a run`,
+  );
+}
+
+/** Results without a ranking: effects are patched minus reference, so the lowest harm most. */
+function byEffect(heads: IdentifyResult["heads"]): string[] {
+  return heads
+    .flatMap((row, layer) => row.map((effect, head) => ({ name: `${layer}.${head}`, effect })))
+    .filter(({ effect }) => Number.isFinite(effect) && effect !== null)
+    .sort((a, b) => a.effect - b.effect)
+    .map(({ name }) => name);
+}

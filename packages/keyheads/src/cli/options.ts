@@ -1,0 +1,86 @@
+/** Options that several commands share. */
+import { option } from "./command.ts";
+import { bytes, choice, flag, integer, list, text } from "./values.ts";
+
+export const optional = {
+  json: option("--json", "print one JSON object instead of text", flag().default(false)),
+  config: option("--config <file>", "JSON file of options; flags win over it", text().optional()),
+} as const;
+
+/** Every command that computes with a model. */
+export const modelOptions = {
+  ...optional,
+  device: option(
+    "--device <name>",
+    "cpu or cuda (default: cpu)",
+    choice("cpu", "cuda").default("cpu"),
+  ),
+  dtype: option(
+    "--dtype <name>",
+    "f32, bf16 or f64 (default: f32)",
+    choice("f32", "bf16", "f64").default("f32"),
+  ),
+  threads: option(
+    "--threads <n>",
+    "compute threads (default: all allowed CPUs)",
+    integer(1, 1024).optional(),
+  ),
+  memoryBudget: option(
+    "--memory-budget <bytes>",
+    "fail instead of using more, such as 8GiB",
+    bytes().optional(),
+  ),
+  dryRun: option(
+    "--dry-run",
+    "print the memory and time plan and compute nothing",
+    flag().default(false),
+  ),
+} as const;
+
+export const seed = option(
+  "--seed <n>",
+  "seed of everything random (default: 0)",
+  integer(0, 2 ** 32 - 1).default(0),
+);
+export const force = option("--force", "replace the output if it exists", flag().default(false));
+export const outFile = option(
+  "--out <file>",
+  "also write the JSON to this file",
+  text().optional(),
+);
+
+export const items = option("--items <file>", "items file (JSONL, docs/cli.md)", text());
+export const strict = option(
+  "--strict",
+  "a bad line of an items file is fatal",
+  flag().default(false),
+);
+export const onlyCorrect = option(
+  "--only-correct",
+  "use only items that the model answers correctly",
+  flag().default(false),
+);
+
+/** Which heads and MLPs: named, or taken from a result. */
+export const components = {
+  heads: option(
+    "--heads <list>",
+    "heads, such as 3.1,12.22",
+    list("heads such as 3.1,12.22").optional(),
+  ),
+  mlps: option(
+    "--mlps <list>",
+    "layers of MLPs, such as 17,20",
+    list("layers such as 17,20").optional(),
+  ),
+  from: option(
+    "--from <file>",
+    "take heads from the JSON of `identify` or `run`",
+    text().optional(),
+  ),
+  top: option(
+    "--top <k>",
+    "with --from: its k most harmful heads (default: its key heads)",
+    integer(1).optional(),
+  ),
+} as const;

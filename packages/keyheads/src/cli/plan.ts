@@ -1,0 +1,143 @@
+/**
+ * The memory and time plan of --dry-run: counts of multiplications and bytes from sizes alone. The
+ * time is a rough guess from a cautious fixed rate, and says so; the memory is an upper estimate.
+ */
+import { availableParallelism } from "node:os";
+import type { ModelSpec } from "@keyheads/native";
+import type { Blueprint } from "./blueprint.ts";
+import { countByPart } from "./parameters.ts";
+import { byteSize, count, duration, table } from "./table.ts";
+
+/** Floating-point operations a second and thread that small and middling products reach. */
+const flopsPerThread = 15e9;
+/** Tokens that run at once, unless a command says otherwise. */
+const batchTokens = 8192;
+
+/** One part of a command's work, in numbers of the element type. */
+export interface Step {
+  readonly what: string;
+  readonly flops: number;
+  /** Numbers that must be in memory at once, beside the weights. */
+  readonly numbers: number;
+}
+
+export interface Plan {
+  readonly weightBytes: number;
+  /** Weights and the largest step. */
+  readonly peakBytes: number;
+  readonly steps: readonly { what: string; flops: number; bytes: number; seconds: number }[];
+  readonly flops: number;
+  readonly seconds: number;
+  readonly assumed: string;
+}
+
+export function toPlan(
+  { files, spec }: Blueprint,
+  steps: readonly Step[],
+  { dtype, threads }: { dtype: "f32" | "f64"; threads: number | undefined },
+): Plan {
+  const width = dtype === "f64" ? 8 : 4;
+  const workers = threads ?? availableParallelism();
+  const rate = (flopsPerThread * workers) / (dtype === "f64" ? 2 : 1);
+  const planned = steps.map(({ what, flops, numbers }) => ({
+    what,
+    flops,
+    bytes: numbers * width,
+    seconds: flops / rate,
+  }));
+  const weightBytes = countByPart(files, spec).total * width;
+  const flops = planned.reduce((sum, step) => sum + step.flops, 0);
+  return {
+    weightBytes,
+    peakBytes: weightBytes + Math.max(0, ...planned.map(({ bytes }) => bytes)),
+    steps: planned,
+    flops,
+    seconds: flops / rate,
+    assumed: `${rate / 1e9} GFLOP/s on ${workers} threads`,
+  };
+}
+
+export function planText(plan: Plan, budget: number | undefined): string {
+  const rows = plan.steps.map(({ what, flops, bytes, seconds }) => [
+    what,
+    count(Math.round(flops / 1e6)),
+    byteSize(bytes),
+    duration(seconds),
+  ]);
+  const limit =
+    budget === undefined
+      ? ""
+      : `memory budget: ${byteSize(budget)}: ${plan.peakBytes <= budget ? "enough" : "NOT enough"}\n`;
+  return [
+    table(["step", "MFLOP", "memory", "time"], rows),
+    `weights: ${byteSize(plan.weightBytes)}; with the largest step: ${byteSize(plan.peakBytes)}\n`,
+    limit,
+    `time: about ${duration(plan.seconds)}, assuming ${plan.assumed}\n`,
+    "nothing was computed\n",
+  ].join("");
+}
+
+/** Plain runs over sequences of these lengths, with logits of so many rows. */
+export function forwardStep(
+  what: string,
+  spec: ModelSpec,
+  lengths: readonly number[],
+  { rows = lengths.length, runs = 1 }: { rows?: number; runs?: number } = {},
+): Step {
+  const tokens = sum(lengths);
+  const attention = sum(lengths.map((length) => 2 * length * (length + 1)));
+  const flops =
+    tokens * tokenFlops(spec) +
+    attention * spec.layers * spec.heads * spec.dHead +
+    rows * 2 * spec.dModel * spec.vocab;
+  return { what, flops: flops * runs, numbers: activations(spec, tokens, rows) };
+}
+
+/** The END-row chain of every head and MLP (docs/method.md): H more rows a layer and item. */
+export function chainStep(what: string, spec: ModelSpec, items: number): Step {
+  const mlp = mlpFlops(spec);
+  let rows = 0;
+  let flops = 0;
+  for (let layer = 0; layer < spec.layers; ++layer) {
+    rows += spec.heads;
+    flops += rows * mlp + spec.heads * 2 * spec.dHead * spec.dModel;
+    rows += 1;
+  }
+  flops += rows * 2 * spec.dModel * spec.vocab;
+  const together = Math.min(items, Math.max(1, Math.floor(batchTokens / rows)));
+  const numbers = together * rows * (2 * spec.dModel + 2 * spec.dMlp + spec.vocab);
+  return { what, flops: flops * items, numbers };
+}
+
+/** Updates of `trained` parameters; backward costs twice a forward run. */
+export function trainingStep(
+  what: string,
+  spec: ModelSpec,
+  { tokens, updates, trained }: { tokens: number; updates: number; trained: number },
+): Step {
+  const flops = 3 * updates * tokens * (tokenFlops(spec) + 2 * spec.dModel * spec.vocab);
+  const kept =
+    tokens * spec.layers * (8 * spec.dModel + 3 * spec.dMlp + 4 * spec.heads * spec.dHead);
+  return { what, flops, numbers: kept + 2 * tokens * spec.vocab + 3 * trained };
+}
+
+function tokenFlops(spec: ModelSpec): number {
+  const { dModel, heads, kvHeads, dHead, layers } = spec;
+  return layers * (2 * dModel * dHead * (2 * heads + 2 * kvHeads) + mlpFlops(spec));
+}
+
+function mlpFlops({ dModel, dMlp, gated }: ModelSpec): number {
+  return 2 * dModel * dMlp * (gated ? 3 : 2);
+}
+
+function activations(spec: ModelSpec, tokens: number, rows: number): number {
+  const together = Math.min(tokens, batchTokens);
+  const share = tokens === 0 ? 0 : together / tokens;
+  const { dModel, dMlp, heads, kvHeads, dHead, vocab } = spec;
+  const perToken = 4 * dModel + 2 * dMlp + (2 * heads + 2 * kvHeads) * dHead;
+  return Math.ceil(together * perToken + rows * share * vocab);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

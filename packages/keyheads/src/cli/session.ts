@@ -1,0 +1,96 @@
+/**
+ * What every command with a model does around its own work: check device and dtype, find and load
+ * the model, time it, and give the result the fields that all results share.
+ */
+import { basename } from "node:path";
+import { KeyheadsError } from "../errors.ts";
+import { resolveModel } from "../load/resolve-model.ts";
+import { Model } from "../model.ts";
+import { type Blueprint, openBlueprint } from "./blueprint.ts";
+import type { Cli } from "./cli.ts";
+import type { CommandOutput } from "./command.ts";
+import { type Plan, planText, type Step, toPlan } from "./plan.ts";
+
+export interface ModelValues {
+  readonly target: string;
+  readonly device: "cpu" | "cuda";
+  readonly dtype: "f32" | "bf16" | "f64";
+  readonly threads: number | undefined;
+  readonly memoryBudget: number | undefined;
+  readonly dryRun: boolean;
+}
+
+export interface ModelWork {
+  /** What the command would do, for --dry-run. */
+  plan(blueprint: Blueprint): Promise<readonly Step[]>;
+  compute(model: Model): Promise<CommandOutput>;
+}
+
+/** Loads the model and computes, or plans with --dry-run. */
+export async function withModel(
+  values: ModelValues,
+  cli: Cli,
+  work: ModelWork,
+): Promise<CommandOutput> {
+  const dtype = availableDtype(values);
+  const folder = await resolveModel(values.target);
+  const shared = { model: basename(folder), device: values.device, dtype };
+  if (values.dryRun) {
+    const blueprint = await openBlueprint(folder);
+    const plan = toPlan(blueprint, await work.plan(blueprint), { ...values, dtype });
+    return dryRunOutput(shared, plan, values);
+  }
+  const start = performance.now();
+  using model = await loadModel(folder, values, cli);
+  const loadSeconds = secondsSince(start);
+  const { data, ...rest } = await work.compute(model);
+  const seconds = secondsSince(start) - loadSeconds;
+  return { ...rest, data: { ...shared, seconds, loadSeconds, peakBytes: peakBytes(), ...data } };
+}
+
+/** Loads a model with the options of the command line. */
+export async function loadModel(
+  nameOrFolder: string,
+  values: Omit<ModelValues, "target" | "dryRun">,
+  cli: Cli,
+): Promise<Model> {
+  const { threads, memoryBudget } = values;
+  using progress = cli.progress("loading");
+  return await Model.load(await resolveModel(nameOrFolder), {
+    dtype: availableDtype(values),
+    ...(threads !== undefined && { threads }),
+    ...(memoryBudget !== undefined && { memoryBudget }),
+    signal: cli.signal,
+    onProgress: progress.onProgress,
+  });
+}
+
+/** Largest resident memory of this process so far. */
+export function peakBytes(): number {
+  return process.resourceUsage().maxRSS * 1024;
+}
+
+export function secondsSince(start: number): number {
+  return (performance.now() - start) / 1000;
+}
+
+/** Throws NO_DEVICE or USAGE for what this version does not have: nothing falls back in silence. */
+function availableDtype({ device, dtype }: Pick<ModelValues, "device" | "dtype">): "f32" | "f64" {
+  if (device === "cuda") {
+    throw new KeyheadsError("NO_DEVICE", "this build has no CUDA backend; use --device cpu");
+  }
+  if (dtype === "bf16") {
+    throw new KeyheadsError("USAGE", "--dtype bf16 is not available in this version; use f32");
+  }
+  return dtype;
+}
+
+function dryRunOutput(shared: object, plan: Plan, values: ModelValues): CommandOutput {
+  const { memoryBudget } = values;
+  const fits = memoryBudget === undefined || plan.peakBytes <= memoryBudget;
+  return {
+    data: { ...shared, dryRun: true, plan: { ...plan, memoryBudget: memoryBudget ?? null, fits } },
+    text: () => planText(plan, memoryBudget),
+    exitCode: fits ? 0 : 4,
+  };
+}

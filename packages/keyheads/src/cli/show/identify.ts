@@ -1,0 +1,68 @@
+import type { IdentifyResult } from "../../results.ts";
+import { decimal, fields, interval, percent, table } from "../table.ts";
+
+const shown = 12;
+
+/** The heads and MLPs with the largest effects, as a table. */
+export function identifyText(result: IdentifyResult): string {
+  const { items, validity } = result;
+  const key = new Set(result.keyHeads);
+  const keyMlps = new Set(result.keyMlps);
+  return [
+    fields([
+      [
+        "items",
+        `${items.used} used, ${items.dropped.length} dropped, ${validity.excluded} excluded`,
+      ],
+      ["right on the prompt", percent(validity.referenceAccuracy)],
+      ["counterfactual still gives it", percent(validity.counterfactualStillC)],
+      ["effect", `${result.effect}, ${result.method}, positions ${result.positions}`],
+      ["prompt, counterfactual", `${decimal(result.reference)}, ${decimal(result.counterfactual)}`],
+      ["total effect", decimal(result.totalEffect)],
+    ]),
+    "\n",
+    table(["head", "effect", "95 % interval", "share", ""], headRows(result, key)),
+    "\n",
+    table(["mlp", "effect", "95 % interval", "share", ""], mlpRows(result, keyMlps)),
+    `\nkey heads: ${result.keyHeads.join(",") || "none"}\n`,
+    `key MLPs: ${result.keyMlps.join(",") || "none"}\n`,
+  ].join("");
+}
+
+function headRows(result: IdentifyResult, key: ReadonlySet<string>): string[][] {
+  return result.heads
+    .flatMap((effects, layer) =>
+      effects.map((effect, head) => ({
+        name: `${layer}.${head}`,
+        effect,
+        ci: result.headCI[layer]?.[head],
+        share: result.headShares[layer]?.[head] ?? Number.NaN,
+      })),
+    )
+    .filter(({ effect }) => Number.isFinite(effect))
+    .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect))
+    .slice(0, shown)
+    .map(({ name, effect, ci, share }) => row(name, effect, ci, share, key.has(name)));
+}
+
+function mlpRows(result: IdentifyResult, key: ReadonlySet<number>): string[][] {
+  return result.mlps
+    .map((effect, layer) => ({ layer, effect }))
+    .filter(({ effect }) => Number.isFinite(effect))
+    .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect))
+    .slice(0, shown)
+    .map(({ layer, effect }) => {
+      const share = result.mlpShares[layer] ?? Number.NaN;
+      return row(String(layer), effect, result.mlpCI[layer], share, key.has(layer));
+    });
+}
+
+function row(
+  name: string,
+  effect: number,
+  ci: readonly [number, number] | undefined,
+  share: number,
+  isKey: boolean,
+): string[] {
+  return [name, decimal(effect), ci ? interval(ci) : "", percent(share), isKey ? "key" : ""];
+}
