@@ -20,7 +20,7 @@ export const dominance = 2;
  * together, else "other". "end" and "other" are no roles that a head can be named after.
  */
 export function headType(shares: Readonly<Record<string, number>>): string {
-  const bos = shares["bos"] ?? 0;
+  const bos = shares.bos ?? 0;
   if (bos > restingShare) return "resting";
   const rest = Object.entries(shares)
     .filter(([role]) => role !== "bos")
