@@ -5,7 +5,7 @@ import { KeyheadsError } from "../errors.ts";
 import { Model } from "../model.ts";
 import type { Sequence } from "../packing.ts";
 import type { IsolationReport } from "../results.ts";
-import { compareHashes, hashFiles } from "./isolation.ts";
+import { changedPieces, compareHashes, hashFiles } from "./isolation.ts";
 import { openFolder } from "./stored.ts";
 
 export interface SavedCheck {
@@ -27,11 +27,13 @@ export async function checkSaved(
   const { slices, probes } = options;
   const before = await hashFiles(model.files, model.spec, slices);
   const { files, spec } = await openFolder(folder);
-  const { unselected, ...isolation } = compareHashes(before, await hashFiles(files, spec, slices));
-  if (unselected.length > 0) {
+  const after = await hashFiles(files, spec, slices);
+  const strays = changedPieces(before, after).filter(({ selected }) => !selected);
+  if (strays.length > 0) {
+    const names = strays.slice(0, 5).map(({ name }) => name);
     throw new KeyheadsError(
       "VERIFICATION_FAILED",
-      `${folder}: weights changed that were not selected: ${unselected.slice(0, 5).join(", ")}`,
+      `${folder}: weights changed that were not selected: ${names.join(", ")}`,
     );
   }
   using saved = await Model.load(folder, { dtype: model.dtype, allowUnknownConfig: true });
@@ -50,7 +52,7 @@ export async function checkSaved(
       `${folder}: the saved model's logits differ from the tuned one's by up to ${maxAbs}`,
     );
   }
-  return { maxAbs, logits: found.length, isolation };
+  return { maxAbs, logits: found.length, isolation: compareHashes(before, after) };
 }
 
 async function allLogits(model: Model, sequences: readonly Sequence[]) {

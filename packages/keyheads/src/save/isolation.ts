@@ -58,24 +58,30 @@ export async function hashFiles(
 export function compareHashes(
   before: readonly PieceHash[],
   after: readonly PieceHash[],
-): IsolationReport & { readonly unselected: readonly string[] } {
+): IsolationReport {
+  const changed = changedPieces(before, after);
+  return {
+    checked: after.length,
+    changedTensors: [...new Set(changed.map(({ tensor }) => tensor))],
+    unselectedChanged: changed.filter(({ selected }) => !selected).length,
+  };
+}
+
+/** The pieces whose hash is another one. */
+export function changedPieces(
+  before: readonly PieceHash[],
+  after: readonly PieceHash[],
+): PieceHash[] {
   if (before.length !== after.length) {
     throw new RangeError(`hashes of ${before.length} and ${after.length} pieces`);
   }
-  const changed = after.filter((piece, i) => {
+  return after.filter((piece, i) => {
     const was = before[i] as PieceHash;
     if (was.name !== piece.name || was.selected !== piece.selected) {
       throw new RangeError(`hashes of different pieces: ${was.name} and ${piece.name}`);
     }
     return was.hash !== piece.hash;
   });
-  const unselected = changed.filter(({ selected }) => !selected).map(({ name }) => name);
-  return {
-    checked: after.length,
-    changedTensors: [...new Set(changed.map(({ tensor }) => tensor))],
-    unselectedChanged: unselected.length,
-    unselected,
-  };
 }
 
 /** One hash of everything that is not selected: equal for two runs from the same base model. */

@@ -192,7 +192,7 @@ async function tuneMethod(
       after,
     };
     await options.onTuned?.(result, model);
-    return { result, isolation: isolationOf(hashes, await hashWeights(model, slices)) };
+    return { result, isolation: compareHashes(hashes, await hashWeights(model, slices)) };
   } finally {
     await trainer.write(initial);
   }
