@@ -18,3 +18,9 @@ export { endRows, pack, type Sequence } from "./packing.ts";
 export type { HookEdit, SiteOptions } from "./sites.ts";
 export type { Tokenizer } from "./tokenizer/types.ts";
 export { type LossOptions, Trainer } from "./trainer.ts";
+export {
+  type VerifyGroup,
+  type VerifyOptions,
+  type VerifyResult,
+  verify,
+} from "./verify/verify.ts";

@@ -1,0 +1,50 @@
+// Between slices of the engine's [out, in] matrices and the tensors of a checkpoint, which may be
+// transposed or hold several slots.
+import type { FloatArray, ModelSpec, Slice } from "@keyheads/native";
+import type { CheckpointFiles } from "../load/checkpoint.ts";
+import { slotKey } from "../load/slots.ts";
+import { storedIndex, tensorOf } from "../save/stored.ts";
+import { wholeSlice } from "../tuning/slots.ts";
+import type { GoldenSlice } from "./goldens.ts";
+
+/** Values of slices, put where the checkpoint stores them; entries outside every slice are 0. */
+export function storedTensors(
+  files: CheckpointFiles,
+  slices: readonly Slice[],
+  values: readonly FloatArray[],
+): Map<string, Float64Array> {
+  const slots = new Map(files.slots.map((slot) => [slotKey(slot), slot]));
+  const tensors = new Map<string, Float64Array>();
+  for (const [i, slice] of slices.entries()) {
+    const slot = slots.get(slotKey(slice));
+    if (!slot) throw new RangeError(`the checkpoint has no slot ${slotKey(slice)}`);
+    const size = tensorOf(files, slot.tensor).shape.reduce((product, n) => product * n, 1);
+    const tensor = tensors.get(slot.tensor) ?? new Float64Array(size);
+    tensors.set(slot.tensor, tensor);
+    const { rows, columns } = slice;
+    const from = values[i] as FloatArray;
+    let at = 0;
+    for (let row = rows[0]; row < rows[1]; ++row) {
+      for (let column = columns[0]; column < columns[1]; ++column) {
+        tensor[storedIndex(slot, row, column)] = from[at++] as number;
+      }
+    }
+  }
+  return tensors;
+}
+
+/** The slices of slots that a part of a stored tensor is. */
+export function slicesOf(files: CheckpointFiles, spec: ModelSpec, golden: GoldenSlice): Slice[] {
+  const { tensor, dim, start = 0, stop = 0 } = golden;
+  return files.slots
+    .filter((slot) => slot.tensor === tensor)
+    .flatMap((slot): Slice[] => {
+      const whole = wholeSlice(slot, spec);
+      if (dim === undefined) return [whole];
+      const isOut = slot.shape.length === 1 || dim === (slot.transpose ? 1 : 0);
+      if (!isOut) return [{ ...whole, columns: [start, stop] }];
+      const rows = [Math.max(start, slot.start), Math.min(stop, slot.stop)] as const;
+      if (rows[0] >= rows[1]) return [];
+      return [{ ...whole, rows: [rows[0] - slot.start, rows[1] - slot.start] }];
+    });
+}
