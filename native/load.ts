@@ -10,7 +10,7 @@ export * from "./generated/schema.ts";
 const here = dirname(fileURLToPath(import.meta.url));
 /** This file runs from native/ (sources) and from native/dist/ (built). */
 const candidates = [
-  process.env["KEYHEADS_NATIVE"],
+  process.env.KEYHEADS_NATIVE,
   join(here, "build", "Release", "keyheads.node"),
   join(here, "..", "build", "Release", "keyheads.node"),
 ].filter((path) => path !== undefined);

@@ -160,21 +160,19 @@ Var<T> Graph<T>::add_bias(const Var<T>& x, const Parameter<T>* bias) {
   return y;
 }
 
-template Var<float> Graph<float>::repeat(const Var<float>&, int64_t);
-template Var<double> Graph<double>::repeat(const Var<double>&, int64_t);
-template Var<float> Graph<float>::sum_heads(const Var<float>&, int64_t);
-template Var<double> Graph<double>::sum_heads(const Var<double>&, int64_t);
-template Var<float> Graph<float>::spread_heads(const Var<float>&, int64_t);
-template Var<double> Graph<double>::spread_heads(const Var<double>&, int64_t);
-template Var<float> Graph<float>::collect_heads(const Var<float>&, int64_t);
-template Var<double> Graph<double>::collect_heads(const Var<double>&, int64_t);
-template Var<float> Graph<float>::reshape(const Var<float>&, int64_t, int64_t);
-template Var<double> Graph<double>::reshape(const Var<double>&, int64_t, int64_t);
-template Var<float> Graph<float>::alias(const Var<float>&);
-template Var<double> Graph<double>::alias(const Var<double>&);
-template Var<float> Graph<float>::gather_rows(const Var<float>&, const std::vector<int32_t>&);
-template Var<double> Graph<double>::gather_rows(const Var<double>&, const std::vector<int32_t>&);
-template Var<float> Graph<float>::add_bias(const Var<float>&, const Parameter<float>*);
-template Var<double> Graph<double>::add_bias(const Var<double>&, const Parameter<double>*);
+#define INSTANTIATE(T)                                                                     \
+  template void Graph<T>::copy_backward(const Var<T>&, const Var<T>&, int64_t, int64_t,    \
+                                        void (*)(Mat<const T>, Mat<T>, int64_t), int64_t); \
+  template Var<T> Graph<T>::repeat(const Var<T>&, int64_t);                                \
+  template Var<T> Graph<T>::sum_heads(const Var<T>&, int64_t);                             \
+  template Var<T> Graph<T>::spread_heads(const Var<T>&, int64_t);                          \
+  template Var<T> Graph<T>::collect_heads(const Var<T>&, int64_t);                         \
+  template Var<T> Graph<T>::reshape(const Var<T>&, int64_t, int64_t);                      \
+  template Var<T> Graph<T>::alias(const Var<T>&);                                          \
+  template Var<T> Graph<T>::gather_rows(const Var<T>&, const std::vector<int32_t>&);       \
+  template Var<T> Graph<T>::add_bias(const Var<T>&, const Parameter<T>*);
+INSTANTIATE(float)
+INSTANTIATE(double)
+#undef INSTANTIATE
 
 }  // namespace keyheads
