@@ -1,0 +1,160 @@
+// Named tensors of one op call, for a test. Values are drawn from the name, rounded to float, so
+// that a float and a double call get the same; every matrix has a stride wider than its columns and
+// begins off alignment; whatever lies between and around is checked to stay untouched.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/view.h"
+#include "random.h"
+
+namespace keyheads::test {
+
+// What an op does with a tensor.
+enum class Role {
+  in,     // reads it; differentiable
+  fixed,  // reads it
+  out,    // writes it; the backward pass is given its gradient
+  saved,  // writes it; for the backward pass
+  inout,  // reads and writes it
+  sets,   // gradient of an `in` tensor: overwritten
+  adds,   // gradient of an `in` tensor: added to
+  cotangent,
+};
+
+inline bool is_written(Role role) {
+  return role == Role::out || role == Role::saved || role == Role::inout || role == Role::sets ||
+         role == Role::adds;
+}
+
+template <class T>
+struct Field {
+  std::string name;
+  Role role;
+  int64_t rows, cols;
+  bool packed = false;
+  int64_t row0 = 0, col0 = 0;  // of a gradient: where it lies in its tensor
+  int64_t begin = 0, stride = 0;
+  std::vector<T> memory{};
+  std::vector<T> start{};  // the values before the call
+
+  T& at(int64_t r, int64_t c) {
+    if (packed) return panels().at(r, c);
+    return memory[static_cast<size_t>(begin + r * stride + c)];
+  }
+  Mat<T> mat() { return {memory.data() + begin, rows, cols, stride}; }
+  Panels<T> panels() { return {memory.data() + begin, rows, cols}; }
+};
+
+template <class T>
+class Buffers {
+ public:
+  using Value = std::function<double(int64_t r, int64_t c)>;
+
+  Field<T>& add(Role role, const std::string& name, int64_t rows, int64_t cols, bool packed = false,
+                const Value& value = nullptr) {
+    Field<T>& f = fields_[name];
+    f = {.name = name, .role = role, .rows = rows, .cols = cols, .packed = packed};
+    const int64_t lines = packed ? (rows + kPanel - 1) / kPanel * kPanel : rows;
+    f.stride = packed || rows == 1 ? cols : cols + 3;
+    f.begin = packed ? 16 : 5;
+    f.memory.assign(static_cast<size_t>(f.begin + lines * f.stride + 16), canary());
+    if (packed) {
+      std::memset(f.memory.data() + f.begin, 0, static_cast<size_t>(lines * cols) * sizeof(T));
+    }
+    Random random(name);
+    const bool drawn = role == Role::in || role == Role::fixed || role == Role::inout ||
+                       role == Role::adds || role == Role::cotangent;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < cols; ++c) {
+        const double x = value ? value(r, c) : drawn ? random.normal() : kGarbage;
+        f.at(r, c) = static_cast<T>(static_cast<float>(x));
+      }
+    }
+    f.start = f.memory;
+    return f;
+  }
+  void in(const std::string& name, int64_t rows, int64_t cols, const Value& value = nullptr) {
+    add(Role::in, name, rows, cols, false, value);
+  }
+  void fixed(const std::string& name, int64_t rows, int64_t cols, const Value& value = nullptr) {
+    add(Role::fixed, name, rows, cols, false, value);
+  }
+  void weight(const std::string& name, int64_t rows, int64_t cols) {
+    add(Role::in, name, rows, cols, true);
+  }
+  void out(const std::string& name, int64_t rows, int64_t cols) {
+    add(Role::out, name, rows, cols);
+    add(Role::cotangent, "d" + name, rows, cols);
+  }
+  void saved(const std::string& name, int64_t rows, int64_t cols) {
+    add(Role::saved, name, rows, cols);
+  }
+  void inout(const std::string& name, int64_t rows, int64_t cols, const Value& value = nullptr) {
+    add(Role::inout, name, rows, cols, false, value);
+  }
+  // The gradient "dname" of a whole tensor, or of the slice rows x cols of it at (row0, col0).
+  void gradient(Role role, const std::string& name, int64_t rows = -1, int64_t cols = -1,
+                int64_t row0 = 0, int64_t col0 = 0) {
+    Field<T>& of = field(name);
+    Field<T>& f = add(role, "d" + name, rows < 0 ? of.rows : rows, cols < 0 ? of.cols : cols);
+    f.row0 = row0;
+    f.col0 = col0;
+  }
+  void ints(const std::string& name, std::vector<int32_t> values) {
+    ints_[name] = std::move(values);
+  }
+
+  Field<T>& field(const std::string& name) {
+    const auto found = fields_.find(name);
+    if (found == fields_.end()) throw std::logic_error("the case declares no " + name);
+    return found->second;
+  }
+  bool has(const std::string& name) const { return fields_.count(name) != 0; }
+  std::map<std::string, Field<T>>& fields() { return fields_; }
+
+  Mat<T> operator[](const std::string& name) { return field(name).mat(); }
+  Panels<T> panels(const std::string& name) { return field(name).panels(); }
+  T* ptr(const std::string& name) { return has(name) ? field(name).mat().data : nullptr; }
+  std::vector<int32_t>& int_vector(const std::string& name) { return ints_.at(name); }
+  const int32_t* ints(const std::string& name) { return ints_.at(name).data(); }
+
+  // First place outside the tensor's elements, or in the elements of a tensor that is only read,
+  // that the op changed; empty if there is none.
+  std::string touched() {
+    for (auto& [name, f] : fields_) {
+      std::vector<T> expected = f.start;
+      if (is_written(f.role)) {
+        for (int64_t r = 0; r < f.rows; ++r) {
+          for (int64_t c = 0; c < f.cols; ++c) {
+            expected[static_cast<size_t>(&f.at(r, c) - f.memory.data())] = f.at(r, c);
+          }
+        }
+      }
+      for (size_t i = 0; i < expected.size(); ++i) {
+        if (std::memcmp(&expected[i], &f.memory[i], sizeof(T)) != 0) {
+          return name + " at " + std::to_string(static_cast<int64_t>(i) - f.begin);
+        }
+      }
+    }
+    return "";
+  }
+
+  static constexpr double kGarbage = std::numeric_limits<double>::quiet_NaN();
+
+ private:
+  static T canary() { return static_cast<T>(12345.678f); }
+
+  std::map<std::string, Field<T>> fields_;
+  std::map<std::string, std::vector<int32_t>> ints_;
+};
+
+}  // namespace keyheads::test

@@ -1,0 +1,209 @@
+// Runs one op's cases. A definition D has
+//   name, tolerance (float against double, relative to the tensor's size)
+//   std::vector<Shape> shapes()
+//   template <class T> void declare(const Shape&, Buffers<T>&)
+//   template <class T> void forward(Context&, const Shape&, Buffers<T>&)
+// and may have
+//   template <class T> void backward(Context&, const Shape&, Buffers<T>&)
+//   void reference(const Shape&, Buffers<double>&)     the outputs, by the plain formula
+//   void extra(Report&)                                whatever else must hold
+//   void perf(const Perf&)
+// Every case is run per instruction set: double against the reference, float against double,
+// the double gradient against central differences, equal bits for 1, 2 and 3 threads.
+#pragma once
+#include <algorithm>
+#include <cstdio>
+
+#include "base/cpu.h"
+#include "buffers.h"
+#include "report.h"
+
+namespace keyheads::test {
+
+using Shape = std::vector<int64_t>;
+
+template <class D>
+concept HasBackward = requires(D d, Context& ctx, const Shape& s, Buffers<double>& b) {
+  d.backward(ctx, s, b);
+};
+template <class D>
+concept HasReference = requires(D d, const Shape& s, Buffers<double>& b) {
+  d.reference(s, b);
+};
+
+template <class D>
+class OpCase {
+ public:
+  OpCase(Report& report, const Shape& shape, Isa isa) : report_(report), shape_(shape), isa_(isa) {
+    where_ = isa_name(isa);
+    for (size_t i = 0; i < shape.size(); ++i) {
+      where_ += (i == 0 ? " " : "x") + std::to_string(shape[i]);
+    }
+  }
+
+  void run() {
+    report_.count_case();
+    Buffers<double> exact = call<double>(1);
+    Buffers<float> rounded = call<float>(1);
+    for (const std::string& touched : {exact.touched(), rounded.touched()}) {
+      if (!touched.empty()) report_.fail(where_ + ": the op wrote to " + touched);
+    }
+    if constexpr (HasReference<D>) {
+      Buffers<double> reference = fresh<double>();
+      d_.reference(shape_, reference);
+      compare("double against the formula", exact, reference, 1e-11,
+              {Role::out, Role::saved, Role::inout});
+    }
+    compare("float against double", rounded, exact, d_.tolerance,
+            {Role::out, Role::saved, Role::inout, Role::sets, Role::adds});
+    for (const int threads : {2, 3}) {
+      same_bits("double", threads, exact, call<double>(threads));
+      same_bits("float", threads, rounded, call<float>(threads));
+    }
+    if constexpr (HasBackward<D>) check_gradients(exact);
+  }
+
+ private:
+  template <class T>
+  Buffers<T> fresh() {
+    Buffers<T> b;
+    d_.declare(shape_, b);
+    return b;
+  }
+
+  template <class T>
+  Buffers<T> call(int threads) {
+    Buffers<T> b = fresh<T>();
+    Context ctx = context(isa_, threads);
+    d_.forward(ctx, shape_, b);
+    if constexpr (HasBackward<D>) d_.backward(ctx, shape_, b);
+    return b;
+  }
+
+  static double size_of(Field<double>& f) {
+    double sum = 0;
+    int64_t count = 0;
+    for (int64_t r = 0; r < f.rows; ++r) {
+      for (int64_t c = 0; c < f.cols; ++c) {
+        if (!std::isfinite(f.at(r, c))) continue;
+        sum += f.at(r, c) * f.at(r, c);
+        ++count;
+      }
+    }
+    return count == 0 ? 1 : std::sqrt(sum / static_cast<double>(count));
+  }
+
+  template <class T>
+  void compare(const char* what, Buffers<T>& got, Buffers<double>& want, double tolerance,
+               const std::vector<Role>& roles) {
+    for (auto& [name, w] : want.fields()) {
+      if (std::find(roles.begin(), roles.end(), w.role) == roles.end()) continue;
+      Field<T>& g = got.field(name);
+      const double size = size_of(w);
+      for (int64_t r = 0; r < w.rows; ++r) {
+        for (int64_t c = 0; c < w.cols; ++c) {
+          check(what, name, r, c, static_cast<double>(g.at(r, c)), w.at(r, c), tolerance, size);
+        }
+      }
+    }
+  }
+
+  void check(const char* what, const std::string& name, int64_t r, int64_t c, double got,
+             double want, double tolerance, double size) {
+    const double allowed = tolerance * (std::abs(want) + size);
+    const double share = got == want ? 0 : std::abs(got - want) / allowed;
+    report_.compare(share, [&] {
+      char text[256];
+      std::snprintf(text, sizeof text, "%s %s %s[%lld, %lld]: %.9g, expected %.9g +- %.2g",
+                    where_.c_str(), what, name.c_str(), static_cast<long long>(r),
+                    static_cast<long long>(c), got, want, allowed);
+      return std::string(text);
+    });
+  }
+
+  template <class T>
+  void same_bits(const char* dtype, int threads, Buffers<T>& one, Buffers<T> many) {
+    for (auto& [name, f] : one.fields()) {
+      const Field<T>& g = many.field(name);
+      if (std::memcmp(f.memory.data(), g.memory.data(), f.memory.size() * sizeof(T)) != 0) {
+        report_.fail(where_ + " " + dtype + " " + name + ": other bits with " +
+                     std::to_string(threads) + " threads than with 1");
+      }
+    }
+  }
+
+  // sum of outputs times their cotangents
+  double objective(Buffers<double>& b) {
+    Context ctx = context(isa_, 1);
+    d_.forward(ctx, shape_, b);
+    double sum = 0;
+    for (auto& [name, f] : b.fields()) {
+      if (f.role != Role::out) continue;
+      Field<double>& cotangent = b.field("d" + name);
+      for (int64_t r = 0; r < f.rows; ++r) {
+        for (int64_t c = 0; c < f.cols; ++c) {
+          if (std::isfinite(f.at(r, c))) sum += f.at(r, c) * cotangent.at(r, c);
+        }
+      }
+    }
+    return sum;
+  }
+
+  void check_gradients(Buffers<double>& exact) {
+    constexpr int kElements = 24;  // of every tensor
+    for (auto& [gradient_name, g] : exact.fields()) {
+      if (g.role != Role::sets && g.role != Role::adds) continue;
+      if (g.rows == 0 || g.cols == 0) continue;
+      const std::string name = gradient_name.substr(1);
+      const double size = size_of(g);
+      Random random(name + where_);
+      Buffers<double> b = fresh<double>();
+      Field<double>& x = b.field(name);
+      for (int i = 0; i < kElements; ++i) {
+        const int64_t r = random.below(g.rows), c = random.below(g.cols);
+        double& element = x.at(g.row0 + r, g.col0 + c);
+        const double at = element;
+        if (!std::isfinite(at)) continue;
+        constexpr double kStep = 1e-4;  // fourth order: error about step^4 and 1e-15 / step
+        double slope = 0;
+        for (const auto& [shift, factor] : {std::pair(1, 8.0), {-1, -8.0}, {2, -1.0}, {-2, 1.0}}) {
+          element = at + shift * kStep;
+          slope += factor * objective(b);
+        }
+        element = at;
+        const size_t offset = static_cast<size_t>(&g.at(r, c) - g.memory.data());
+        const double start = g.role == Role::adds ? g.start[offset] : 0;
+        check("gradient against differences", gradient_name, r, c, g.at(r, c) - start,
+              slope / (12 * kStep), 1e-7, size);
+      }
+    }
+  }
+
+  D d_;
+  Report& report_;
+  Shape shape_;
+  Isa isa_;
+  std::string where_;
+};
+
+template <class D>
+bool register_op() {
+  D d;
+  OpTest test{.name = d.name, .test = {}, .perf = {}};
+  test.test = [](Report& report) {
+    D d;
+    for (const Isa isa : supported_isas()) {
+      for (const Shape& shape : d.shapes()) OpCase<D>(report, shape, isa).run();
+    }
+    if constexpr (requires { d.extra(report); }) d.extra(report);
+  };
+  if constexpr (requires(const Perf& perf) { d.perf(perf); }) {
+    test.perf = [](const Perf& perf) { D().perf(perf); };
+  }
+  return add_op_test(std::move(test));
+}
+
+}  // namespace keyheads::test
+
+#define REGISTER_OP(Definition) \
+  [[maybe_unused]] static const bool registered_##Definition = register_op<Definition>();

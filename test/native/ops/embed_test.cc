@@ -1,0 +1,56 @@
+#include "ops/embed.h"
+
+#include "op_case.h"
+
+namespace keyheads::test {
+namespace {
+
+// shape: tokens, vocabulary, columns, then the slice of the gradient: first row, rows, first
+// column, columns
+struct EmbedCase {
+  const char* name = "embed";
+  double tolerance = 1e-6;
+  std::vector<Shape> shapes() const {
+    return {{0, 5, 8, 0, 5, 0, 8},          {1, 1, 1, 0, 1, 0, 1},
+            {9, 16, 33, 0, 16, 0, 33},      {40, 65, 31, 0, 65, 0, 31},
+            {40, 65, 31, 7, 9, 3, 17},      {700, 127, 64, 0, 127, 0, 64},
+            {300, 130, 200, 64, 66, 0, 200}};
+  }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    b.weight("w", s[1], s[2]);
+    b.out("y", s[0], s[2]);
+    b.gradient(Role::adds, "w", s[4], s[6], s[3], s[5]);
+    Random random("ids");
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < s[0]; ++i) ids.push_back(random.below(s[1]));
+    b.ints("ids", ids);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
+    ops::embed(ctx, ops::Embed<T>{.y = b["y"], .w = b.panels("w"), .ids = b.ints("ids")});
+  }
+  template <class T>
+  void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    ops::embed_backward(
+        ctx, ops::EmbedBackward<T>{
+                 .dw = b["dw"], .dy = b["dy"], .ids = b.ints("ids"), .n0 = s[3], .k0 = s[5]});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for (int64_t m = 0; m < s[0]; ++m) {
+      for (int64_t c = 0; c < s[2]; ++c) b["y"].row(m)[c] = b.panels("w").at(b.ints("ids")[m], c);
+    }
+  }
+  void perf(const Perf& p) const {
+    const Shape s = {3584, 512, 256, 0, 512, 0, 256};
+    Buffers<float> b;
+    declare(s, b);
+    p.measure("3584 tokens, 256 columns", 0, 3584.0 * 256 * 8, [&] { forward(p.ctx, s, b); });
+    p.measure("backward", 0, 3584.0 * 256 * 12, [&] { backward(p.ctx, s, b); });
+  }
+};
+
+REGISTER_OP(EmbedCase)
+
+}  // namespace
+}  // namespace keyheads::test

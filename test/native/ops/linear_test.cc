@@ -1,0 +1,271 @@
+#include "ops/linear.h"
+
+#include "op_case.h"
+
+namespace keyheads::test {
+namespace {
+
+// shape: M, K, N, bias, accumulate, then the slice of the weight's gradient: first row, rows,
+// first column, columns
+Shape whole(int64_t m, int64_t k, int64_t n, int64_t bias) {
+  return {m, k, n, bias, m % 2, 0, n, 0, k};
+}
+
+struct LinearCase {
+  const char* name = "linear";
+  double tolerance = 2e-6;
+  std::vector<Shape> shapes() const {
+    std::vector<Shape> all;
+    for (const int64_t n : {1, 15, 16, 17, 31, 33, 63, 64, 65, 127, 256}) {
+      all.push_back(whole(1, 65, n, 1));
+      all.push_back(whole(9, 31, n, 0));
+    }
+    for (const int64_t k : {1, 2, 15, 16, 17, 63, 64, 127, 257, 600}) {
+      all.push_back(whole(1, k, 70, 0));
+      all.push_back(whole(7, k, 33, 1));
+    }
+    for (const int64_t m : {0, 2, 3, 4, 5, 6, 7, 8, 12, 13, 31, 33, 100, 300}) {
+      all.push_back(whole(m, 48, 97, 1));
+    }
+    all.push_back(whole(530, 130, 192, 1));
+    // slices of the gradient
+    all.push_back({20, 64, 64, 1, 0, 16, 16, 0, 64});
+    all.push_back({21, 64, 192, 0, 1, 100, 7, 3, 40});
+    all.push_back({300, 70, 130, 1, 0, 1, 129, 69, 1});
+    return all;
+  }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    b.in("x", s[0], s[1]);
+    b.weight("w", s[2], s[1]);
+    b.out("y", s[0], s[2]);
+    b.gradient(s[4] ? Role::adds : Role::sets, "x");
+    b.gradient(Role::adds, "w", s[6], s[8], s[5], s[7]);
+    if (s[3] == 0) return;
+    b.in("bias", 1, s[2]);
+    b.gradient(Role::adds, "bias", 1, s[6], 0, s[5]);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
+    ops::linear(
+        ctx, ops::Linear<T>{.y = b["y"], .x = b["x"], .w = b.panels("w"), .bias = b.ptr("bias")});
+  }
+  template <class T>
+  void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    input_grad(ctx, s, b);
+    weight_grad(ctx, s, b);
+    if (s[3] == 0) return;
+    ops::linear_bias_grad(
+        ctx,
+        ops::LinearBiasGrad<T>{.db = b.ptr("dbias"), .dy = b["dy"], .n0 = s[5], .n1 = s[5] + s[6]});
+  }
+  template <class T>
+  void input_grad(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    ops::linear_input_grad(
+        ctx, ops::LinearInputGrad<T>{
+                 .dx = b["dx"], .dy = b["dy"], .w = b.panels("w"), .accumulate = s[4] == 1});
+  }
+  template <class T>
+  void weight_grad(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    ops::linear_weight_grad(ctx,
+                            ops::LinearWeightGrad<T>{
+                                .dw = b["dw"], .dy = b["dy"], .x = b["x"], .n0 = s[5], .k0 = s[7]});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for (int64_t m = 0; m < s[0]; ++m) {
+      for (int64_t n = 0; n < s[2]; ++n) {
+        double sum = s[3] ? b.ptr("bias")[n] : 0;
+        for (int64_t k = 0; k < s[1]; ++k) sum += b["x"].row(m)[k] * b.panels("w").at(n, k);
+        b["y"].row(m)[n] = sum;
+      }
+    }
+  }
+
+  void extra(Report& report) const {
+    for (const Isa isa : supported_isas()) {
+      for (const int64_t m : {1, 2, 3, 5, 6, 8, 37}) {
+        for (const int64_t k : {1, 48, 300, 1100}) {
+          check_chain<float>(report, isa, {m, k, 130, 1, 0, 0, 130, 0, k});
+          check_chain<double>(report, isa, {m, k, 130, 0, 0, 0, 130, 0, k});
+          check_rows<float>(report, isa, {m, k, 130, 1, 0, 0, 130, 0, k});
+        }
+      }
+    }
+  }
+
+  // Every output of linear and of selected_linear is one chain over ascending k.
+  template <class T>
+  void check_chain(Report& report, Isa isa, const Shape& s) const {
+    Context ctx = context(isa, 2);
+    Buffers<T> b;
+    declare(s, b);
+    forward(ctx, s, b);
+    Random random("ids");
+    constexpr int64_t kSelected = 5;
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < s[0] * kSelected; ++i) ids.push_back(random.below(s[2]));
+    b.out("selected", s[0], kSelected);
+    ops::selected_linear(
+        ctx, ops::SelectedLinear<T>{
+                 .y = b["selected"], .x = b["x"], .w = b.panels("w"), .ids = ids.data()});
+    const auto chain = [&](int64_t m, int64_t n) {
+      T sum = 0;
+      for (int64_t k = 0; k < s[1]; ++k) {
+        const T x = b["x"].row(m)[k], w = b.panels("w").at(n, k);
+        sum = isa == Isa::v2 ? x * w + sum : std::fma(x, w, sum);
+      }
+      return sum;
+    };
+    for (int64_t m = 0; m < s[0]; ++m) {
+      for (int64_t n = 0; n < s[2]; ++n) {
+        const T want = s[3] ? chain(m, n) + b.ptr("bias")[n] : chain(m, n);
+        if (b["y"].row(m)[n] != want) return report.fail(where(isa, s) + ": not one chain");
+      }
+      for (int64_t j = 0; j < kSelected; ++j) {
+        if (b["selected"].row(m)[j] != chain(m, ids[static_cast<size_t>(m * kSelected + j)])) {
+          return report.fail(where(isa, s) + ": selected_linear is not one chain");
+        }
+      }
+    }
+  }
+
+  // A row has the same outputs and input gradients alone and in a batch.
+  template <class T>
+  void check_rows(Report& report, Isa isa, const Shape& s) const {
+    Context ctx = context(isa, 2);
+    Buffers<T> b;
+    declare(s, b);
+    forward(ctx, s, b);
+    input_grad(ctx, s, b);
+    std::vector<T> y(static_cast<size_t>(s[2])), dx(static_cast<size_t>(s[1]));
+    for (int64_t m = 0; m < s[0]; ++m) {
+      ops::linear(ctx, ops::Linear<T>{.y = {y.data(), 1, s[2], s[2]},
+                                      .x = {b["x"].row(m), 1, s[1], s[1]},
+                                      .w = b.panels("w"),
+                                      .bias = b.ptr("bias")});
+      ops::linear_input_grad(ctx, ops::LinearInputGrad<T>{.dx = {dx.data(), 1, s[1], s[1]},
+                                                          .dy = {b["dy"].row(m), 1, s[2], s[2]},
+                                                          .w = b.panels("w"),
+                                                          .accumulate = false});
+      if (std::memcmp(y.data(), b["y"].row(m), y.size() * sizeof(T)) != 0 ||
+          std::memcmp(dx.data(), b["dx"].row(m), dx.size() * sizeof(T)) != 0) {
+        return report.fail(where(isa, s) + ": a row alone gives other bits");
+      }
+    }
+  }
+
+  static std::string where(Isa isa, const Shape& s) {
+    return std::string(isa_name(isa)) + " " + std::to_string(s[0]) + "x" + std::to_string(s[1]) +
+           "x" + std::to_string(s[2]);
+  }
+
+  void perf(const Perf& p) const {
+    for (const Shape& s :
+         {whole(1, 512, 512, 0), whole(1, 2048, 5632, 0), whole(8, 512, 512, 0),
+          whole(64, 512, 1536, 0), whole(3584, 128, 128, 0), whole(3584, 128, 512, 0),
+          whole(3584, 512, 128, 0), whole(3584, 256, 1024, 0), whole(3584, 512, 512, 0),
+          whole(3584, 512, 1536, 0)}) {
+      Buffers<float> b;
+      declare(s, b);
+      const double flops = 2.0 * static_cast<double>(s[0] * s[1] * s[2]);
+      const std::string size =
+          std::to_string(s[0]) + " x " + std::to_string(s[1]) + " -> " + std::to_string(s[2]);
+      p.measure(size, flops, 0, [&] { forward(p.ctx, s, b); });
+      p.measure(size + " input grad", flops, 0, [&] { input_grad(p.ctx, s, b); });
+      p.measure(size + " weight grad", flops, 0, [&] { weight_grad(p.ctx, s, b); });
+    }
+  }
+};
+
+// shape: N, K
+struct PackCase {
+  const char* name = "pack";
+  double tolerance = 1e-15;
+  std::vector<Shape> shapes() const {
+    return {{1, 1}, {15, 16}, {64, 64}, {65, 33}, {63, 127}, {130, 257}, {512, 48}};
+  }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    b.fixed("matrix", s[0], s[1]);
+    b.add(Role::saved, "panels", s[0], s[1], true);
+    b.saved("back", s[0], s[1]);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    Panels<T> panels = b.panels("panels");
+    for (int64_t n = s[0]; n < panels.count() * kPanel; ++n) {
+      for (int64_t k = 0; k < s[1]; ++k) panels.at(n, k) = T(7);
+    }
+    ops::pack(ctx, ops::Pack<T>{.panels = panels, .matrix = b["matrix"]});
+    ops::unpack(ctx, ops::Unpack<T>{.matrix = b["back"], .panels = panels});
+    // op_case's check of what lies around a tensor then sees that the padding is zero again
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for (int64_t n = 0; n < s[0]; ++n) {
+      for (int64_t k = 0; k < s[1]; ++k) {
+        b.panels("panels").at(n, k) = b["back"].row(n)[k] = b["matrix"].row(n)[k];
+      }
+    }
+  }
+  void perf(const Perf& p) const {
+    const Shape s = {1536, 512};
+    Buffers<float> b;
+    declare(s, b);
+    const double bytes = 1536.0 * 512 * 8;
+    p.measure("pack 1536 x 512", 0, bytes, [&] {
+      ops::pack(p.ctx, ops::Pack<float>{.panels = b.panels("panels"), .matrix = b["matrix"]});
+    });
+    p.measure("unpack", 0, bytes, [&] {
+      ops::unpack(p.ctx, ops::Unpack<float>{.matrix = b["back"], .panels = b.panels("panels")});
+    });
+  }
+};
+
+// shape: rows, K, N, ids a row
+struct SelectedLinearCase {
+  const char* name = "selected_linear";
+  double tolerance = 2e-6;
+  std::vector<Shape> shapes() const {
+    return {{0, 8, 8, 2}, {1, 64, 20, 1}, {9, 33, 65, 2}, {4, 17, 64, 5}, {300, 48, 200, 3}};
+  }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    b.in("x", s[0], s[1]);
+    b.weight("w", s[2], s[1]);
+    b.out("y", s[0], s[3]);
+    Random random("ids");
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < s[0] * s[3]; ++i) ids.push_back(random.below(s[2]));
+    b.ints("ids", ids);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
+    ops::selected_linear(
+        ctx,
+        ops::SelectedLinear<T>{.y = b["y"], .x = b["x"], .w = b.panels("w"), .ids = b.ints("ids")});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for (int64_t m = 0; m < s[0]; ++m) {
+      for (int64_t j = 0; j < s[3]; ++j) {
+        double sum = 0;
+        for (int64_t k = 0; k < s[1]; ++k) {
+          sum += b["x"].row(m)[k] * b.panels("w").at(b.ints("ids")[m * s[3] + j], k);
+        }
+        b["y"].row(m)[j] = sum;
+      }
+    }
+  }
+  void perf(const Perf& p) const {
+    const Shape s = {3584, 256, 512, 2};
+    Buffers<float> b;
+    declare(s, b);
+    p.measure("3584 rows, 256, 2 ids", 3584.0 * 256 * 4, 0, [&] { forward(p.ctx, s, b); });
+  }
+};
+
+REGISTER_OP(LinearCase)
+REGISTER_OP(PackCase)
+REGISTER_OP(SelectedLinearCase)
+
+}  // namespace
+}  // namespace keyheads::test
