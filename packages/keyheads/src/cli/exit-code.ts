@@ -1,4 +1,4 @@
-import { type ErrorCode, KeyheadsError } from "../errors.ts";
+import type { ErrorCode } from "../errors.ts";
 
 /** Scripts depend on these numbers (docs/cli.md). */
 const exitCodes: Readonly<Record<ErrorCode, number>> = {
@@ -58,8 +58,5 @@ function systemFailure(code: string | undefined, message: string): Failure | und
 }
 
 function isAbort(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return (
-    error.name === "AbortError" || (error instanceof KeyheadsError && error.code === "CANCELLED")
-  );
+  return error instanceof Error && error.name === "AbortError";
 }

@@ -27,19 +27,21 @@ export function fields(pairs: readonly (readonly [name: string, value: string])[
 
 /** 12.3 % */
 export function percent(share: number, digits = 1): string {
-  return Number.isFinite(share) ? `${(100 * share).toFixed(digits)} %` : "–";
+  return Number.isFinite(share) ? `${decimal(100 * share, digits)} %` : "–";
 }
 
 export function percentInterval([low, high]: Interval, digits = 1): string {
-  return `(${(100 * low).toFixed(digits)} to ${(100 * high).toFixed(digits)})`;
+  return interval([100 * low, 100 * high], digits);
 }
 
 export function decimal(x: number, digits = 3): string {
-  return Number.isFinite(x) ? x.toFixed(digits) : "–";
+  if (!Number.isFinite(x)) return "–";
+  const text = x.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text;
 }
 
 export function interval([low, high]: Interval, digits = 3): string {
-  return `(${low.toFixed(digits)} to ${high.toFixed(digits)})`;
+  return `(${decimal(low, digits)} to ${decimal(high, digits)})`;
 }
 
 /** 1,234,567 */

@@ -1,0 +1,140 @@
+// Tuning from the command line: what it writes, what it leaves alone, and what remains of it when it
+// is interrupted or the disk is full.
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { failure, json, keyheads, planted, problems, scratch, start } from "./keyheads.ts";
+
+const heads = ["--heads", "0.2,1.5"];
+const tune = (out: string, ...more: readonly string[]) => [
+  ...["tune", planted, "--items", problems, "--out", out, "--lr", "1e-3"],
+  ...more,
+];
+const weights = (folder: string) => readFileSync(join(folder, "model.safetensors"));
+
+describe("a finished run", () => {
+  test("writes a whole model and says what it trained", async () => {
+    const out = join(scratch(), "tuned");
+    const result = await json(tune(out, ...heads, "--steps", "3"));
+    expect(result).toMatchObject({
+      method: "precise",
+      heads: ["0.2", "1.5"],
+      mlps: [],
+      steps: 3,
+      out,
+      items: { used: 300, dropped: [] },
+      isolation: { unselectedChanged: 0 },
+    });
+    expect(result.loss).toHaveLength(3);
+    const files = readdirSync(out);
+    for (const name of ["config.json", "tokenizer.json", "keyheads.json"]) {
+      expect(files).toContain(name);
+    }
+    expect(weights(out)).toHaveLength(weights(planted).length);
+    expect(weights(out)).not.toEqual(weights(planted));
+    expect(existsSync(`${out}.tuning`)).toBe(false);
+
+    const evaluated = await json(["eval", out, "--items", problems, "--baseline", planted]);
+    expect(evaluated).toMatchObject({ n: 300, paired: { baseline: 1 } });
+  });
+
+  test("has the same bits when it is repeated", async () => {
+    const folder = scratch();
+    const [a, b] = [join(folder, "a"), join(folder, "b")];
+    for (const out of [a, b]) await json(tune(out, ...heads, "--steps", "2", "--seed", "4"));
+    expect(weights(a)).toEqual(weights(b));
+  });
+
+  test("is a table without --json", async () => {
+    const out = join(scratch(), "tuned");
+    const { code, stdout } = await keyheads(...tune(out, "--mlps", "2", "--steps", "2"));
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^trained +[\d,]+ of [\d,]+ parameters/);
+    expect(stdout).toMatch(/unselected weights changed +0 of/);
+  });
+
+  test("a plan computes nothing", async () => {
+    const out = join(scratch(), "tuned");
+    const result = await json(tune(out, ...heads, "--steps", "2", "--dry-run"));
+    expect(result).toMatchObject({ dryRun: true, plan: { steps: [{ what: "2 updates" }] } });
+    expect(existsSync(out)).toBe(false);
+  });
+});
+
+test("an output that exists is refused, and is still there", async () => {
+  const out = scratch();
+  writeFileSync(join(out, "mine.txt"), "mine");
+  expect(await failure(tune(out, ...heads), 2)).toContain(`${out} exists`);
+  expect(readdirSync(out)).toEqual(["mine.txt"]);
+});
+
+describe("Ctrl-C", () => {
+  test("leaves no output, keeps a checkpoint, and --resume ends at the same bits", async () => {
+    const folder = scratch();
+    const out = join(folder, "tuned");
+    const running = start(tune(out, ...heads, "--steps", "100000", "--checkpoint-every", "5"));
+    await running.seen("training ");
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    running.process.kill("SIGINT");
+    const { code, stdout, stderr } = await running.outcome;
+    expect({ code, stdout }, stderr).toEqual({ code: 130, stdout: "" });
+    expect(stderr).toMatch(/stopping; press Ctrl-C again/);
+    expect(stderr).toMatch(/--resume/);
+    expect(existsSync(out)).toBe(false);
+    const done = Number(/stopped after update (\d+) of 100000/.exec(stderr)?.[1]);
+    expect(done).toBeGreaterThan(0);
+
+    // Starting anew would lose the checkpoint.
+    const again = await failure(tune(out, ...heads, "--steps", "3"), 2);
+    expect(again).toMatch(/holds the checkpoint of an interrupted run; continue it with --resume/);
+
+    const steps = ["--steps", String(done + 3)];
+    await json(tune(out, ...heads, ...steps, "--resume", `${out}.tuning`));
+    const whole = join(folder, "whole");
+    await json(tune(whole, ...heads, ...steps));
+    expect(weights(out)).toEqual(weights(whole));
+    expect(existsSync(`${out}.tuning`)).toBe(false);
+  });
+
+  test("with --force leaves the older output as it was", async () => {
+    const out = join(scratch(), "tuned");
+    await json(tune(out, ...heads, "--steps", "1"));
+    const before = weights(out);
+    const running = start(tune(out, ...heads, "--steps", "100000", "--force", "--json"));
+    await running.seen("training ");
+    running.process.kill("SIGINT");
+    const { code, stdout } = await running.outcome;
+    expect(code).toBe(130);
+    expect(JSON.parse(stdout)).toMatchObject({ schemaVersion: 1, error: { code: "CANCELLED" } });
+    expect(weights(out)).toEqual(before);
+  });
+});
+
+/** A file system of so many kibibytes, or undefined where mounting is not allowed. */
+function smallDisk(kib: number): string | undefined {
+  const folder = join(scratch(), "disk");
+  mkdirSync(folder);
+  const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${kib}k`, "tmpfs", folder]);
+  if (mounted.status !== 0) return undefined;
+  onTestFinished(() => void execFileSync("umount", [folder]));
+  return folder;
+}
+
+test("a full disk: exit code 1, no half a model, the older output as it was", async (context) => {
+  // The weights are 1.5 MB.
+  const disk = smallDisk(1000);
+  if (disk === undefined) return context.skip("mounting a small file system is not allowed here");
+  const out = join(disk, "tuned");
+  mkdirSync(out);
+  writeFileSync(join(out, "mine.txt"), "mine");
+  const message = await failure(tune(out, ...heads, "--steps", "1", "--force"), 1);
+  expect(message).toMatch(/no space left|ENOSPC|full/i);
+  expect(readdirSync(out)).toEqual(["mine.txt"]);
+  const { error } = await json(tune(join(disk, "new"), ...heads, "--steps", "1"), 1);
+  expect(error).toMatchObject({ code: "WRITE_FAILED" });
+  expect(existsSync(join(disk, "new"))).toBe(false);
+  expect(
+    readdirSync(disk).filter((name) => !/^(tuned|new\.tuning|tuned\.tuning)$/.test(name)),
+  ).toEqual([]);
+});
