@@ -125,11 +125,11 @@ function sampleKnockout(rng: Random, keyHeads: readonly string[], heads: number)
 }
 
 function sampleSubsets(rng: Random, shape: Shape, planted: Planted): SubsetResult {
-  const names = Array.from(
-    { length: Math.min(16, shape.layers * shape.heads) },
-    (_, i) => [...planted.keys(), ""][i] || `${Math.floor(i / shape.heads)}.${i % shape.heads}`,
+  const everything = Array.from(
+    { length: shape.layers * shape.heads },
+    (_, i) => `${Math.floor(i / shape.heads)}.${i % shape.heads}`,
   );
-  const unique = [...new Set(names)];
+  const unique = [...new Set([...planted.keys(), ...everything])].slice(0, 16);
   const sets: SubsetResult["sets"][number][] = [];
   const add = (heads: readonly string[]) => {
     const strength = heads.reduce((sum, head) => sum + (planted.get(head) ?? 0), 0);

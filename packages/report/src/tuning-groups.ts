@@ -52,7 +52,7 @@ export function methodGroups(tuning: TuningComparison): MethodGroup[] {
         updates: spread(methods.map((m) => m.updates)),
         // What a method that never got there cost is no cost of the same gain.
         collateral: spread(methods.filter((m) => isNumber(m.updates)).map((m) => m.collateral)),
-        gain: spread(methods.map((m) => m.gain)),
+        gain: spread(methods.filter((m) => isNumber(m.updates)).map((m) => m.gain)),
         trainedParameters: spread(methods.map((m) => m.trainedParameters)),
         lr: spread(methods.map((m) => m.lr)),
       });

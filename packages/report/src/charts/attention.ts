@@ -92,11 +92,13 @@ function bars(result: AttendResult, colors: ReadonlyMap<string, string>, width: 
         x2: "high",
         stroke: "var(--on-role)",
         strokeWidth: 1.5,
+        dy: 8,
       }),
       Plot.text(all.filter(wide), {
         y: "head",
         x: (d: Segment) => (d.x1 + d.x2) / 2,
         text: (d: Segment) => percent(d.x2 - d.x1, 0),
+        dy: -3,
         fill: "var(--on-role)",
         pointerEvents: "none",
       }),

@@ -4,8 +4,11 @@ import type { Component, EffectView } from "../effects.ts";
 import type { Html } from "../html.ts";
 import { draw } from "./draw.ts";
 
-export function topBars(view: EffectView, options: { most: number; width: number }): Html {
-  const shown = view.ranked.slice(0, options.most);
+export function topBars(
+  view: EffectView,
+  options: { kind: Component["kind"]; most: number; width: number },
+): Html {
+  const shown = view.ranked.filter((c) => c.kind === options.kind).slice(0, options.most);
   const factor = view.unit === "share" ? 100 : 1;
   const low = (d: Component) => Math.min(0, d.value, d.interval?.[0] ?? 0) * factor;
   const high = (d: Component) => Math.max(0, d.value, d.interval?.[1] ?? 0) * factor;
@@ -17,7 +20,7 @@ export function topBars(view: EffectView, options: { most: number; width: number
   return draw({
     width: options.width,
     height: 22 * Math.max(1, shown.length) + 46,
-    title: "Strongest components",
+    title: options.kind === "head" ? "Strongest heads" : "Strongest MLPs",
     description: strongest
       ? `${strongest.name} is the strongest with ${view.format(strongest.value)}.`
       : "No component has a value.",
@@ -41,7 +44,8 @@ export function topBars(view: EffectView, options: { most: number; width: number
         x2: (d: Component) => d.value * factor,
         insetTop: 3,
         insetBottom: 3,
-        fill: (d: Component) => (d.kind === "head" ? "var(--helps)" : "var(--mlp)"),
+        fill: (d: Component) => (d.value < 0 ? "var(--against)" : "var(--helps)"),
+        fillOpacity: { value: (d: Component) => (d.key ? 1 : 0.5), scale: null },
         title: (d: Component) => describe(view, d),
       }),
       Plot.ruleY(

@@ -46,7 +46,7 @@ function dumbbells(changes: readonly Change[], width: number): Html {
       tickFormat: (v: number) => percent(v, 0),
       ticks: 5,
     },
-    y: { domain: rows, axis: null, padding: 0 },
+    y: { type: "point", domain: rows, axis: null, padding: 0.5 },
     marks: [
       Plot.gridX({ ticks: 5, stroke: "var(--line)", strokeOpacity: 1 }),
       Plot.text(changes, {

@@ -23,6 +23,7 @@ export interface ByLayer {
   /** Included in the axis whatever the data. */
   readonly include?: readonly number[];
   readonly reverse?: boolean;
+  readonly ticks?: readonly number[];
   readonly marks?: readonly { readonly layer: number; readonly label: string }[];
 }
 
@@ -32,7 +33,7 @@ interface Point {
   readonly series: Series;
 }
 
-const width = 340;
+const width = 300;
 
 export function byLayer(chart: ByLayer): Html {
   const points = chart.series.flatMap((series) =>
@@ -51,13 +52,14 @@ function picture(chart: ByLayer, points: readonly Point[]): Html {
   const values = [...points.map((p) => p.value), ...(chart.include ?? [])];
   const low = Math.min(...values);
   const high = Math.max(...values);
+  const ticks = chart.ticks ? [...chart.ticks] : 5;
   const pad = low === high ? Math.abs(low) * 0.1 || 1 : 0;
   return draw({
     width,
-    height: 230,
+    height: 220,
     title: chart.title,
     description: chart.description,
-    marginLeft: 48,
+    marginLeft: 44,
     marginRight: 12,
     marginTop: 26,
     marginBottom: 40,
@@ -70,9 +72,9 @@ function picture(chart: ByLayer, points: readonly Point[]): Html {
       axis: null,
     },
     marks: [
-      Plot.gridY({ ticks: 5, stroke: "var(--line)", strokeOpacity: 1 }),
+      Plot.gridY({ ticks, stroke: "var(--line)", strokeOpacity: 1 }),
       Plot.axisY({
-        ticks: 5,
+        ticks,
         tickSize: 0,
         tickFormat: chart.format,
         label: chart.axis,

@@ -5,6 +5,8 @@ export interface Figure {
   readonly chart: Content;
   readonly title?: Content;
   readonly legend?: Content;
+  /** A colour scale, which belongs under its map. */
+  readonly scale?: Content;
   readonly caption?: Content;
   /** The same data as a table, for readers who cannot or would rather not read the picture. */
   readonly table?: Html | undefined;
@@ -17,6 +19,7 @@ export function figure(parts: Figure): Html {
 ${parts.title ? html`<p class="figure-title">${parts.title}</p>` : null}
 ${parts.legend}
 ${parts.chart}
+${parts.scale}
 ${parts.caption ? html`<figcaption>${parts.caption}</figcaption>` : null}
 ${parts.table ? disclosure(parts.tableLabel ?? "Show the numbers", parts.table) : null}
 </figure>`;

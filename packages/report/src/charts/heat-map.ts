@@ -1,6 +1,6 @@
 /**
  * Layer x head heat map with the MLPs as a column of their own. Blue helps the answer, orange works
- * against it. Strength follows the square root of the size, so that a 4 % head beside a 90 % MLP is
+ * against it. Strength grows with the size to the power 0.6, so that a 4 % head beside a 90 % MLP is
  * still seen; the legend shows the same scale, and the number is in the cell.
  */
 import * as Plot from "@observablehq/plot";
@@ -139,12 +139,14 @@ function axisMarks(view: EffectView, cellWidth: number, cellHeight: number): Plo
   const headTicks = integerTicks(view.heads, Math.floor((view.heads * cellWidth) / 20));
   const layerTicks = integerTicks(view.layers, Math.floor((view.layers * cellHeight) / 14));
   const style = { fill: "var(--muted)", frameAnchor: "top-left" as const };
+  const row = { lineAnchor: "middle" as const };
   const marks: Plot.Markish[] = [
     Plot.text(headTicks, { ...style, x: middle, text: String, dy: -14, textAnchor: "middle" }),
-    Plot.text(layerTicks, { ...style, y: middle, text: String, dx: -8, textAnchor: "end" }),
+    Plot.text(layerTicks, { ...style, ...row, y: middle, text: String, dx: -8, textAnchor: "end" }),
     Plot.text(["Head"], { ...style, x: view.heads / 2, dy: -34, textAnchor: "middle" }),
     Plot.text(["Layer"], {
       ...style,
+      ...row,
       y: view.layers / 2,
       dx: -32,
       rotate: -90,
@@ -164,7 +166,7 @@ function colour(value: Maybe): string {
 }
 
 function strength(value: Maybe, domain: number): number {
-  return isNumber(value) ? Math.min(1, Math.sqrt(Math.abs(value) / domain)) : 0;
+  return isNumber(value) ? Math.min(1, (Math.abs(value) / domain) ** 0.6) : 0;
 }
 
 /** Text that stays readable on the cell, in both schemes: see page/style.ts. */
@@ -176,15 +178,18 @@ function ink(value: Maybe, domain: number): string {
 function cellText(view: EffectView, value: Maybe, size: number): string {
   if (!isNumber(value)) return "–";
   if (view.unit === "effect") return number(value, size >= 34 ? 2 : 1);
+  // In a map of a thousand heads the zeros would hide the rest.
+  if (size < 26 && Math.abs(value) < 0.005) return "";
   const roomy = size >= 34 && Math.abs(value) < 0.0995;
   return cellShare(value, roomy ? 1 : 0);
 }
 
-/** The colour scale as a strip, with the same square root. */
+/** The colour scale as a strip, on the same curve. */
 export function heatLegend(view: EffectView, domain: number): Html {
-  const n = 60;
+  // 64 steps of 4 px each: edges on whole pixels leave no seams.
+  const n = 64;
   const strip = Array.from({ length: n }, (_, i) => -domain + ((i + 0.5) * 2 * domain) / n);
-  const root = (v: number) => Math.sign(v) * Math.sqrt(Math.abs(v) / domain);
+  const place = (v: number) => Math.sign(v) * strength(v, domain);
   const ticks = [-domain, -domain / 4, 0, domain / 4, domain];
   const edges = (i: number) => -1 + (2 * i) / n;
   const chart = draw({
@@ -209,10 +214,10 @@ export function heatLegend(view: EffectView, domain: number): Html {
           value: (_: number, i: number) => Math.abs((edges(i) + edges(i + 1)) / 2),
           scale: null,
         },
-        stroke: "none",
+        shapeRendering: "crispEdges",
       }),
       Plot.text(ticks, {
-        x: root,
+        x: place,
         text: (v: number) => view.format(v),
         frameAnchor: "bottom",
         dy: 14,
@@ -221,5 +226,5 @@ export function heatLegend(view: EffectView, domain: number): Html {
       }),
     ],
   });
-  return html`<div class="heat-legend">${chart}<span>orange works against the answer, blue helps it; outlined: key components</span></div>`;
+  return html`<div class="heat-legend">${chart}<span>Blue helps the answer, orange works against it. Outlined: key components.</span></div>`;
 }

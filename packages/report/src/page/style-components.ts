@@ -12,7 +12,7 @@ figcaption { color: var(--muted); font-size: 0.86rem; line-height: 1.5; margin-t
 .pair > * { flex: 1 1 320px; min-width: 0; }
 .row-of-maps, .row-of-charts { display: grid; gap: 16px 28px; align-items: start; margin: 0 0 0.6em; }
 .row-of-maps { grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); }
-.row-of-charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); }
+.row-of-charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr)); }
 .legend {
   list-style: none; display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 0 0 10px; padding: 0;
   font-size: 0.85rem; color: var(--muted);
@@ -20,11 +20,11 @@ figcaption { color: var(--muted); font-size: 0.86rem; line-height: 1.5; margin-t
 .legend li { display: inline-flex; align-items: center; gap: 7px; overflow-wrap: anywhere; }
 .legend svg { flex: none; }
 .heat-legend {
-  display: flex; flex-wrap: wrap; align-items: flex-start; gap: 4px 16px; margin: 0 0 10px;
+  display: flex; flex-wrap: wrap; align-items: flex-start; gap: 2px 16px; margin: 10px 0;
   font-size: 0.85rem; color: var(--muted);
 }
-.heat-legend span { flex: 1 1 200px; line-height: 1.4; }
-details.more { margin: 10px 0 0; font-size: 0.92rem; }
+.heat-legend span { flex: 1 1 220px; line-height: 1.4; }
+details.more { margin: 10px 0; font-size: 0.92rem; }
 details > summary { cursor: pointer; color: var(--link); font-size: 0.88rem; }
 details.more[open] > summary { margin-bottom: 8px; }
 @media screen and (max-width: 820px) {
@@ -73,6 +73,13 @@ const pieces = `
   font-variant-numeric: tabular-nums;
 }
 .tile-note { font-size: 0.82rem; color: var(--muted); line-height: 1.4; display: block; overflow-wrap: anywhere; }
+.answers { margin: 0 0 8px; }
+.answers h3 { margin: 1.4em 0 0.3em; }
+.answers dl { margin: 0; }
+.answers dl > div { display: grid; grid-template-columns: 128px 1fr; gap: 2px 20px; padding: 7px 0; }
+.answers dl > div + div { border-top: 1px solid var(--line); }
+.answers dt { color: var(--muted); font-size: 0.9rem; padding-top: 1px; }
+.answers dd { margin: 0; max-width: 43em; overflow-wrap: anywhere; }
 .inline-facts { display: flex; flex-wrap: wrap; gap: 8px 30px; margin: 0 0 20px; }
 .inline-facts dt { font-size: 0.8rem; color: var(--muted); }
 .inline-facts dd { margin: 0; font-variant-numeric: tabular-nums; }
@@ -116,6 +123,7 @@ const pieces = `
 .right .num { font-weight: 650; }
 .tick { color: var(--helps); }
 @media (max-width: 640px) {
+  .answers dl > div { grid-template-columns: 1fr; }
   .definitions > div { grid-template-columns: 1fr; }
   .token-line { flex-direction: column; }
   .token-name { flex-basis: auto; }

@@ -6,7 +6,7 @@ import { type Column, table } from "../charts/table.ts";
 import { roleColors } from "../colors.ts";
 import { type Html, html } from "../html.ts";
 import type { AttendResult, Experiment, LensCosines, LensLayer, LensResult } from "../results.ts";
-import { count, isNumber, number, percent, percentRange } from "../text/numbers.ts";
+import { count, isNumber, number, percent, percentRange, plain } from "../text/numbers.ts";
 import { visible } from "../text/tokens.ts";
 import type { Part } from "./part.ts";
 
@@ -71,9 +71,12 @@ function phaseText(lens: LensResult): string {
   return named.length > 0 ? ` By the cosines, the MLPs ${named.join(", ")}.` : "";
 }
 
+const rankTicks = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5];
+
 function streamCharts({ layers }: LensResult): ByLayer[] {
   const last = layers.at(-1);
   const answer = "var(--c-key)";
+  const worst = Math.max(1, ...layers.map((l) => l.answerRank).filter(isNumber));
   return [
     {
       title: "Probability of the answer",
@@ -89,10 +92,11 @@ function streamCharts({ layers }: LensResult): ByLayer[] {
       description: `Mean rank ${number(last?.answerRank)} after the last layer; 1 is the top.`,
       kind: "lines",
       axis: "mean rank (1 is the top)",
-      format: (v) => number(v),
+      format: (v) => plain(v),
       scale: "log",
       reverse: true,
-      include: [1, 10],
+      include: [1, worst > 5 ? 10 : 5],
+      ticks: rankTicks.filter((t) => t <= Math.max(10, worst * 1.01)),
       series: [{ label: "answer", color: answer, values: layers.map((l) => l.answerRank) }],
     },
     {
@@ -100,7 +104,7 @@ function streamCharts({ layers }: LensResult): ByLayer[] {
       description: "What the attention and the MLP of every layer add to the logit of the answer.",
       kind: "bars",
       axis: "logits added to the answer",
-      format: (v) => number(v, 2),
+      format: (v) => plain(v, 2),
       include: [0],
       series: [
         { label: "attention", color: "var(--helps)", values: layers.map((l) => l.attnLogit) },
@@ -144,7 +148,7 @@ function cosineCharts(lens: LensResult): ByLayer[] {
       description: `Centred cosines of ${title.toLowerCase()} with unembedding rows, by layer.`,
       kind: "lines" as const,
       axis: "cosine",
-      format: (v: number) => number(v, 2),
+      format: (v: number) => plain(v, 2),
       include,
       series: lines,
       marks: part === "mlpDelta" ? marks : [],

@@ -1,6 +1,6 @@
 /** The heat map of direct effects with its bars, and the three effects side by side. */
 import { topBars } from "../charts/bars.ts";
-import { figure, responsive } from "../charts/figure.ts";
+import { disclosure, figure, responsive } from "../charts/figure.ts";
 import { heatLegend, heatMap, niceDomain } from "../charts/heat-map.ts";
 import { table } from "../charts/table.ts";
 import {
@@ -13,7 +13,7 @@ import {
 import { type Html, html } from "../html.ts";
 import type { Experiment, IdentifyResult } from "../results.ts";
 import { count, isNumber, list, missing, number, percent } from "../text/numbers.ts";
-import { upstream } from "../text/summarise.ts";
+import { upstream, writers } from "../text/summarise.ts";
 import type { Part } from "./part.ts";
 
 export function directPart(experiment: Experiment, prefix: string): Part {
@@ -31,7 +31,8 @@ export function directPart(experiment: Experiment, prefix: string): Part {
       minCell: 20,
       maxCell: small ? 58 : 44,
     });
-  const body = html`<p>Each cell replaces the output of one head (or MLP) at the last token by what it
+  const body = html`<p>${writers(experiment)}</p>
+<p>Each cell replaces the output of one head (or MLP) at the last token by what it
 was on the counterfactual prompt. All other heads stay frozen, the MLPs are recomputed, and the
 number says ${
     view.unit === "share"
@@ -41,22 +42,30 @@ number says ${
 ${facts(direct)}
 <div class="${small ? "pair" : "stack"}">
 ${figure({
-  chart: responsive(map, small ? 470 : 880),
-  legend: heatLegend(view, domain),
+  // A map of many heads keeps its size and scrolls: one drawing serves both widths.
+  chart: small ? responsive(map, 400) : map(880),
+  scale: heatLegend(view, domain),
   caption:
     view.unit === "share"
       ? "Shares can add up to more than 100 %: what a head writes flows on through the MLPs and counts there again."
       : null,
 })}
-${figure({
-  title: "The strongest, with intervals",
-  chart: topBars(view, { most: 12, width: 360 }),
-  caption: html`Blue: heads, green: MLPs. Intervals are 95 % bootstrap intervals over clusters of items.`,
-  table: componentTable(view),
-  tableLabel: "Show the numbers of the top 20",
-})}
-</div>`;
+<div${small ? null : html` class="row-of-charts"`}>
+${bars(view, "head", small ? 8 : 12)}
+${bars(view, "mlp", small ? 4 : 12)}
+</div>
+</div>
+${disclosure("Show the numbers of the top 20", componentTable(view))}`;
   return { id: `${prefix}-direct`, title: "What writes the answer", body };
+}
+
+function bars(view: EffectView, kind: Component["kind"], most: number): Html | null {
+  if (!view.ranked.some((c) => c.kind === kind)) return null;
+  return figure({
+    title: kind === "head" ? "Strongest heads, with 95 % intervals" : "Strongest MLPs",
+    chart: topBars(view, { kind, most, width: 360 }),
+    caption: kind === "head" ? "Full colour: key components." : null,
+  });
 }
 
 function describe(view: EffectView): string {

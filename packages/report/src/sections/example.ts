@@ -75,7 +75,7 @@ function attention(shown: WorkedExample): Html | null {
   });
   return html`<h3>Where the key heads look from the last token</h3>
 <figure class="example">${lines}
-<figcaption>Attention weights of the last token in this one problem; the strongest of each head is darkest.</figcaption></figure>`;
+<figcaption>Attention weights of the last token in this one problem; each head is shaded up to its own strongest.</figcaption></figure>`;
 }
 
 function predictions(shown: WorkedExample): Html | null {

@@ -1,7 +1,6 @@
 /** One experiment: the question, then every analysis that was made of it. */
 import { html } from "../html.ts";
 import type { Experiment } from "../results.ts";
-import { writers } from "../text/summarise.ts";
 import { attentionPart, lensPart } from "./analysis-parts.ts";
 import { counterfactualPart, directPart, threeEffectsPart } from "./effects-part.ts";
 import type { Part } from "./part.ts";
@@ -18,7 +17,6 @@ export function experiment(data: Experiment, prefix: string): Part {
     lensPart(data, prefix),
   ].filter((part) => part !== null);
   const body = html`<p class="lead">${data.description}</p>
-<p>${writers(data)}</p>
 ${parts.map(
   ({ id, title, body: content }) => html`<section id="${id}" class="part">
 <h3>${title}</h3>

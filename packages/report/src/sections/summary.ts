@@ -3,7 +3,7 @@ import { effectView } from "../effects.ts";
 import { type Html, html } from "../html.ts";
 import type { ClassAccuracy, RunResult } from "../results.ts";
 import { isNumber, magnitude, percent, points, share } from "../text/numbers.ts";
-import { experimentSummary, proofOf } from "../text/summarise.ts";
+import { type Answer, answers, proofOf } from "../text/summarise.ts";
 import { experimentIds, type Part } from "./part.ts";
 
 interface Tile {
@@ -43,19 +43,20 @@ export function targetChange(run: RunResult): ClassChange | undefined {
 }
 
 export function summary(run: RunResult): Part {
-  const several = run.experiments.length > 1;
   const ids = experimentIds(run.experiments);
   const body = html`${tiles(run)}
-<div class="prose">
-${run.experiments.map(
-  (experiment, i) =>
-    html`<p>${several ? html`<strong>${experiment.title}.</strong> ` : null}${experimentSummary(experiment)} <a href="#${ids[i]}">Details</a></p>`,
-)}
+<div class="answers">
+${run.experiments.map((experiment, i) => answerList(experiment.title, ids[i] ?? "", answers(experiment)))}
 ${run.experiments.length === 0 ? html`<p>This run holds no experiment.</p>` : null}
-${tuningText(run)}
-${run.task.notes.map((note) => html`<p class="note">${note}</p>`)}
-</div>`;
+${tuningAnswers(run)}
+</div>
+${run.task.notes.map((note) => html`<p class="note">${note}</p>`)}`;
   return { id: "summary", title: "In short", body };
+}
+
+function answerList(title: string, id: string, all: readonly Answer[]): Html {
+  return html`<h3><a href="#${id}">${title}</a></h3>
+<dl>${all.map(({ label, text }) => html`<div><dt>${label}</dt><dd>${text}</dd></div>`)}</dl>`;
 }
 
 function tiles(run: RunResult): Html | null {
@@ -111,25 +112,37 @@ function trainedTile(run: RunResult): Tile | undefined {
   };
 }
 
-function tuningText(run: RunResult): Html | null {
-  const all = changes(run);
+function tuningAnswers(run: RunResult): Html | null {
   const target = targetChange(run);
   if (!target) return null;
-  const rest = all.filter((c) => c !== target);
-  const worst = [...rest].sort((a, b) => a.change - b.change)[0];
-  const other =
-    worst && worst.change < 0
-      ? ` The largest loss elsewhere is ${points(worst.change)} points (${worst.title}).`
-      : rest.length > 0
-        ? " No other class lost accuracy."
-        : "";
   const isolation = run.tuning?.isolation;
-  const untouched =
-    isolation && isolation.unselectedChanged === 0
-      ? " Every parameter that was not selected is bit-identical afterwards."
-      : "";
-  const verdict = run.tuning
-    ? html` Was choosing these heads worth it? <strong>${run.tuning.verdict.supported ? "Supported" : "Not supported"}</strong> on this model: ${run.tuning.verdict.text}`
-    : null;
-  return html`<p><strong>Tuning.</strong> ${target.title}: ${percent(target.before.accuracy)} before, <strong>${percent(target.after.accuracy)}</strong> after (${points(target.change)} points).${other}${untouched}${verdict} <a href="#evaluation">Details</a></p>`;
+  const all: Answer[] = [
+    {
+      label: "Gain",
+      text: html`${target.title}: ${percent(target.before.accuracy)} before, <strong>${percent(target.after.accuracy)}</strong> after (${points(target.change)} points).`,
+    },
+  ];
+  const cost = costElsewhere(changes(run).filter((c) => c.name !== target.name));
+  if (cost) all.push({ label: "Cost elsewhere", text: cost });
+  if (isolation && isolation.unselectedChanged === 0) {
+    all.push({
+      label: "Isolation",
+      text: "Every parameter that was not selected is bit-identical afterwards.",
+    });
+  }
+  if (run.tuning) {
+    const { supported, text } = run.tuning.verdict;
+    all.push({
+      label: "Worth choosing?",
+      text: html`<strong>${supported ? "Supported" : "Not supported"}</strong> on this model. ${text}`,
+    });
+  }
+  return answerList("Tuning", "evaluation", all);
+}
+
+function costElsewhere(rest: readonly ClassChange[]): string | null {
+  const worst = [...rest].sort((a, b) => a.change - b.change)[0];
+  if (!worst) return null;
+  if (worst.change >= 0) return "No other class lost accuracy.";
+  return `The largest loss is ${points(worst.change)} points (${worst.title}).`;
 }

@@ -10,7 +10,7 @@ import {
   list,
   magnitude,
   missing,
-  number,
+  plain,
   plural,
   points,
   share,
@@ -23,7 +23,7 @@ export function tuning(run: RunResult): Part | null {
   const comparison = run.tuning;
   if (!comparison) return null;
   const groups = methodGroups(comparison);
-  const body = html`<p>Every method trains until it has gained ${number(comparison.matchedGain)} points on
+  const body = html`<p>Every method trains until it has gained ${plain(comparison.matchedGain)} points on
 “${comparison.target}”, each with its own learning rate. At the same gain, two things count: how many
 updates it took, and what it cost everywhere else (collateral). Replay mixes other items into
 the training.</p>
@@ -93,9 +93,9 @@ function groupTable(groups: readonly MethodGroup[]): Html {
       { head: "Method", cell: (g) => g.title, rowHead: true },
       { head: "Replay", cell: (g) => (g.replay ? "yes" : "no") },
       { head: "Trained", cell: (g) => spreadText(g.trainedParameters, magnitude), align: "right" },
-      { head: "Learning rate", cell: (g) => spreadText(g.lr, (v) => number(v, 2)), align: "right" },
+      { head: "Learning rate", cell: (g) => spreadText(g.lr, plain), align: "right" },
       { head: "Reached", cell: (g) => `${g.reached} of ${g.methods.length}`, align: "right" },
-      { head: "Updates", cell: (g) => spreadText(g.updates, (v) => number(v)), align: "right" },
+      { head: "Updates", cell: (g) => spreadText(g.updates, plain), align: "right" },
       { head: "Gain (points)", cell: (g) => spreadText(g.gain, signed), align: "right" },
       {
         head: "Collateral (points)",
@@ -138,7 +138,7 @@ function runTable(methods: readonly TunedMethod[]): Html {
       { head: "Trains", cell: trains },
       { head: "Replay", cell: (m) => (m.replay ? "yes" : "no") },
       { head: "Seed", cell: (m) => String(m.seed), align: "right" },
-      { head: "Learning rate", cell: (m) => number(m.lr, 2), align: "right" },
+      { head: "Learning rate", cell: (m) => plain(m.lr), align: "right" },
       {
         head: "Updates",
         cell: (m) => (isNumber(m.updates) ? count(m.updates) : "never"),

@@ -67,6 +67,13 @@ export function number(value: Maybe, significant = 3): string {
   return digits === 0 ? count(value) : fixed(value, digits);
 }
 
+/** As `number`, without trailing zeros: for axes, settings and whole numbers. */
+export function plain(value: Maybe, significant = 3): string {
+  return number(value, significant)
+    .replace(/(\.\d*?)0+$/, "$1")
+    .replace(/\.$/, "");
+}
+
 /** A whole number with thousands separators. */
 export function count(value: Maybe): string {
   if (!isNumber(value)) return missing;
@@ -116,7 +123,7 @@ export function percentRange(low: Maybe, high: Maybe, digits?: number): string {
   const shown = digits ?? Math.max(percentDigits(a * 100), percentDigits(b * 100));
   const text = fixed(a * 100, shown);
   // "−2 to 3": a dash between signs would read as another minus.
-  const dash = a < 0 ? " to " : "–";
+  const dash = a < 0 ? " to " : "\u2060–\u2060";
   return `${text}${dash}${fixed(b * 100, shown)}${thin}%`;
 }
 

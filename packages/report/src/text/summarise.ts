@@ -3,7 +3,7 @@
  * experiment, or nothing where the run has no such part.
  */
 import { type Component, componentValue, effectView } from "../effects.ts";
-import { type Html, html, join } from "../html.ts";
+import { type Html, html } from "../html.ts";
 import type { Experiment, KnockoutPoint, KnockoutResult, RandomBand } from "../results.ts";
 import { hasControl, sizeGroups } from "../subset-ranks.ts";
 import { count, isNumber, list, percent, percentRange, points, share } from "./numbers.ts";
@@ -27,7 +27,7 @@ export function writers(experiment: Experiment): Html {
   const more = heads.length > 6 ? ` and ${count(heads.length - 6)} more key heads` : "";
   return html`Head <strong>${strongest.name}</strong> carries <strong>${view.format(strongest.value)}</strong>${of}${interval}${
     named.length > 0 ? `, followed by ${more ? named.join(", ") + more : list(named)}` : ""
-  }.${mlps.length > 0 ? ` It passes through ${mlpNames(mlps, view.format)}.` : ""}${
+  }.${mlps.length > 0 ? ` Of the MLPs: ${mlpNames(mlps, view.format)}.` : ""}${
     others[0]
       ? ` Every other head stays at or below ${view.format(Math.abs(others[0].value))}.`
       : ""
@@ -68,8 +68,14 @@ export function proofOf(knockout: KnockoutResult, keyHeads: number): Proof | und
   const point = later.find((p) => p.k === keyHeads) ?? later.at(-1);
   if (!start || !point) return undefined;
   const band = knockout.random.find((b) => b.k === point.k && isNumber(b.mean));
-  const beyondRandom = band && isNumber(band.low) ? point.accuracy < band.low : undefined;
+  const beyondRandom = band && isBeyond(point.accuracy, band);
   return { start, point, band, beyondRandom };
+}
+
+/** Among the lowest 5 % of the random sets; of an exhaustive list the chosen set is one itself. */
+function isBeyond(accuracy: number, band: RandomBand): boolean {
+  if (!isNumber(band.atMost)) return isNumber(band.low) && accuracy < band.low;
+  return band.atMost <= Math.max(0.05, band.exhaustive ? 1.01 / band.draws : 0);
 }
 
 /** What knocking the key heads out proves. */
@@ -112,12 +118,24 @@ export function rankAmongSets(experiment: Experiment): string | null {
   return `Of all ${count(group.drops.length)} sets of ${group.size}, the key heads ${list(group.key.heads)} rank ${count(group.key.rank)} by the ${what} (${points(group.key.drop)} points).`;
 }
 
-export function experimentSummary(experiment: Experiment): Html {
+export interface Answer {
+  readonly label: string;
+  readonly text: Html | string;
+}
+
+/** The short answers to one experiment, as far as it was measured. */
+export function answers(experiment: Experiment): Answer[] {
   const above = upstream(experiment);
-  const upstreamText =
-    above.length > 0 ? `Upstream, without a direct effect of their own: ${list(above)}.` : null;
-  return join(
-    [writers(experiment), proof(experiment), rankAmongSets(experiment), upstreamText],
-    " ",
-  );
+  const all: readonly (readonly [string, Html | string | null])[] = [
+    ["Who writes it", writers(experiment)],
+    ["Proof", proof(experiment)],
+    ["Among all sets", rankAmongSets(experiment)],
+    [
+      "Upstream",
+      above.length > 0
+        ? `Without a direct effect of their own: ${list(above)} of the total effect.`
+        : null,
+    ],
+  ];
+  return all.flatMap(([label, text]) => (text === null ? [] : [{ label, text }]));
 }

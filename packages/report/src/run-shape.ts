@@ -1,0 +1,188 @@
+/** The shape of RunResult (results.ts) as far as the report reads it. */
+import {
+  arrayOf,
+  type Check,
+  flag,
+  numeric,
+  object,
+  oneOf,
+  optional,
+  recordOf,
+  text,
+} from "./shape.ts";
+
+const numbers = arrayOf(numeric);
+const matrix = arrayOf(numbers);
+const texts = arrayOf(text);
+const items = object({
+  used: numeric,
+  dropped: arrayOf(object({ line: numeric, why: text })),
+});
+const ablation = oneOf("mean", "zero", "resample");
+const positions = oneOf("end", "all");
+
+const identify = object({
+  items,
+  method: text,
+  positions,
+  effect: text,
+  reference: numeric,
+  counterfactual: numeric,
+  totalEffect: numeric,
+  heads: matrix,
+  mlps: numbers,
+  headCI: optional(arrayOf(arrayOf(optional(numbers)))),
+  mlpCI: optional(arrayOf(optional(numbers))),
+  headShares: optional(matrix),
+  mlpShares: optional(numbers),
+  keyHeads: texts,
+  keyMlps: optional(numbers),
+  validity: optional(object({})),
+});
+
+const knockout = object({
+  items,
+  ablation,
+  positions,
+  meanOver: text,
+  curve: arrayOf(
+    object({ k: numeric, added: optional(text), accuracy: numeric, control: optional(numeric) }),
+  ),
+  random: arrayOf(
+    object({
+      k: numeric,
+      mean: numeric,
+      low: numeric,
+      high: numeric,
+      draws: numeric,
+      exhaustive: flag,
+    }),
+  ),
+});
+
+const subsets = object({
+  ablation,
+  baseline: object({ accuracy: numeric }),
+  sets: arrayOf(object({ heads: texts, accuracy: numeric, specificDrop: optional(numeric) })),
+});
+
+const attention = object({
+  items,
+  heads: arrayOf(
+    object({
+      head: text,
+      type: text,
+      roles: recordOf(object({ mean: numeric, low: numeric, high: numeric })),
+      positional: optional(recordOf(numeric)),
+      valueWeighted: optional(recordOf(numeric)),
+    }),
+  ),
+});
+
+const cosines = object({
+  A: optional(numeric),
+  B: optional(numeric),
+  C: numeric,
+  baseline: numeric,
+});
+const lens = object({
+  items,
+  layers: arrayOf(
+    object({
+      layer: numeric,
+      answerRank: numeric,
+      answerProb: numeric,
+      topTokens: optional(arrayOf(object({ token: text, share: numeric }))),
+      mlpIn: cosines,
+      mlpOut: cosines,
+      mlpDelta: cosines,
+      attnLogit: numeric,
+      mlpLogit: numeric,
+    }),
+  ),
+  mlpPhases: optional(object({})),
+});
+
+const experiment = object({
+  name: text,
+  title: text,
+  description: text,
+  control: optional(text),
+  direct: identify,
+  totalEnd: optional(identify),
+  totalAll: optional(identify),
+  randomCounterfactual: optional(identify),
+  knockout: optional(knockout),
+  subsets: optional(subsets),
+  attention: optional(attention),
+  lens: optional(lens),
+});
+
+const accuracies = arrayOf(
+  object({ name: text, title: text, n: numeric, accuracy: numeric, ci: optional(numbers) }),
+);
+
+const tuning = object({
+  target: text,
+  matchedGain: numeric,
+  before: accuracies,
+  methods: arrayOf(
+    object({
+      name: text,
+      title: text,
+      kind: oneOf("key", "random", "lowest", "mlp", "full"),
+      heads: texts,
+      mlps: numbers,
+      replay: flag,
+      seed: numeric,
+      lr: numeric,
+      trainedParameters: numeric,
+      updates: numeric,
+      gain: numeric,
+      collateral: numeric,
+      after: accuracies,
+    }),
+  ),
+  verdict: object({ supported: flag, text }),
+  isolation: object({ checked: numeric, changedTensors: texts, unselectedChanged: numeric }),
+});
+
+const example = object({
+  title: text,
+  tokens: arrayOf(object({ text, role: optional(text) })),
+  counterfactual: optional(texts),
+  answer: text,
+  counterfactualAnswer: optional(text),
+  predictions: arrayOf(
+    object({ state: text, top: arrayOf(object({ token: text, prob: numeric })) }),
+  ),
+  attention: optional(arrayOf(object({ head: text, weights: numbers }))),
+});
+
+export const runShape: Check = object({
+  keyheads: text,
+  created: text,
+  model: object({
+    name: text,
+    architecture: text,
+    layers: numeric,
+    heads: numeric,
+    kvHeads: numeric,
+    dModel: numeric,
+    parameters: numeric,
+    origin: optional(text),
+    licence: optional(text),
+  }),
+  device: text,
+  dtype: text,
+  seed: numeric,
+  task: object({ title: text, summary: text, promptForm: text, notes: texts }),
+  experiments: arrayOf(experiment),
+  evaluation: optional(object({ before: accuracies, after: accuracies, description: text })),
+  tuning: optional(tuning),
+  example: optional(example),
+  claims: arrayOf(object({ claim: text, source: text, verdict: text, evidence: text })),
+  seconds: numeric,
+  timings: optional(recordOf(numeric)),
+  peakBytes: numeric,
+});
