@@ -75,7 +75,10 @@ export function secondsSince(start: number): number {
 }
 
 /** Throws NO_DEVICE or USAGE for what this version does not have: nothing falls back in silence. */
-function availableDtype({ device, dtype }: Pick<ModelValues, "device" | "dtype">): "f32" | "f64" {
+export function availableDtype({
+  device,
+  dtype,
+}: Pick<ModelValues, "device" | "dtype">): "f32" | "f64" {
   if (device === "cuda") {
     throw new KeyheadsError("NO_DEVICE", "this build has no CUDA backend; use --device cpu");
   }
