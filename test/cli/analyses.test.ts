@@ -1,0 +1,266 @@
+// Every analysis as a command, on the planted model whose circuit is known.
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { failure, fixture, json, keyheads, planted, problems, scratch } from "./keyheads.ts";
+
+const truth = JSON.parse(readFileSync(join(planted, "truth.json"), "utf8")) as {
+  heads: { layer: number; head: number }[];
+  mlps: { layer: number }[];
+};
+const plantedHeads = truth.heads.map(({ layer, head }) => `${layer}.${head}`).sort();
+const plantedMlps = truth.mlps.map(({ layer }) => layer).sort();
+const items = ["--items", problems];
+const quick = ["--draws", "20"];
+/** What every result with a model has. */
+const shared = {
+  schemaVersion: 1,
+  model: "planted",
+  device: "cpu",
+  dtype: "f32",
+  seconds: expect.any(Number),
+  loadSeconds: expect.any(Number),
+  peakBytes: expect.any(Number),
+};
+
+describe("identify", () => {
+  test("finds exactly the planted heads and MLPs", async () => {
+    const result = await json(["identify", planted, ...items, ...quick]);
+    expect(result).toMatchObject({
+      ...shared,
+      method: "exact",
+      effect: "logit-difference",
+      items: { used: 300, dropped: [] },
+    });
+    expect([...(result.keyHeads as string[])].sort()).toEqual(plantedHeads);
+    expect([...(result.keyMlps as number[])].sort()).toEqual(plantedMlps);
+    expect(result.heads).toHaveLength(4);
+    expect((result.heads as number[][])[0]).toHaveLength(8);
+    expect((result.headCI as number[][][])[0]?.[0]).toHaveLength(2);
+  });
+
+  test("shows a table with effect, interval and share", async () => {
+    const { code, stdout, stderr } = await keyheads("identify", planted, ...items, ...quick);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^head +effect +95 % interval +share/m);
+    expect(stdout).toMatch(/^ *0\.6 +-16\.\d+ +\(-1[67]\.\d+ to -1[56]\.\d+\) +5\d\.\d % +key$/m);
+    expect(stdout).toMatch(/^key MLPs: /m);
+    expect(stdout).not.toContain("\u001b");
+  });
+
+  test.each([
+    ["naive", ["--method", "naive"]],
+    ["activation", ["--method", "activation", "--positions", "all"]],
+  ])("%s is a method too", async (method, args) => {
+    const result = await json(["identify", planted, ...items, ...quick, ...args]);
+    expect(result).toMatchObject({ method });
+  });
+
+  test("the negative control has no key heads", async () => {
+    const args = ["--counterfactual", "self"];
+    const result = await json(["identify", planted, ...items, ...quick, ...args]);
+    expect(result).toMatchObject({ keyHeads: [], totalEffect: 0 });
+  });
+
+  test("what was not asked for is null", async () => {
+    const result = await json(["identify", planted, ...items, ...quick, "--senders", "mlps"]);
+    expect((result.heads as unknown[][])[0]?.[0]).toBeNull();
+    expect((result.mlps as unknown[])[0]).toEqual(expect.any(Number));
+  });
+
+  test("f64 agrees with f32", async () => {
+    const [a, b] = [
+      await json(["identify", planted, ...items, ...quick]),
+      await json(["identify", planted, ...items, ...quick, "--dtype", "f64", "--threads", "1"]),
+    ];
+    expect(b.dtype).toBe("f64");
+    const [x, y] = [a, b].map((result) => (result.heads as number[][]).flat());
+    const deviation = Math.max(...(x as number[]).map((v, i) => Math.abs(v - (y?.[i] as number))));
+    expect(deviation).toBeLessThan(1e-4);
+  });
+
+  test("--dry-run plans without computing", async () => {
+    const result = await json(["identify", planted, ...items, "--dry-run"]);
+    expect(result).toMatchObject({ dryRun: true, plan: { fits: true, memoryBudget: null } });
+    const { stdout } = await keyheads("identify", planted, ...items, "--dry-run");
+    expect(stdout).toMatch(/END-row chain(.|\n)*nothing was computed/);
+  });
+});
+
+describe("knockout", () => {
+  let identified: string;
+  beforeAll(async () => {
+    const result = await json(["identify", planted, ...items, ...quick]);
+    identified = JSON.stringify(result);
+  });
+  const from = () => {
+    const file = join(scratch(), "identify.json");
+    writeFileSync(file, identified);
+    return file;
+  };
+
+  test("removes the key heads of a result, beside random ones", async () => {
+    const result = await json(["knockout", planted, ...items, "--from", from(), "--random", "4"]);
+    expect(result).toMatchObject({ ...shared, ablation: "mean", positions: "all" });
+    const curve = result.curve as { k: number; accuracy: number }[];
+    expect(curve.map(({ k }) => k)).toEqual([0, 1, 2, 3]);
+    expect(curve[0]?.accuracy).toBe(1);
+    expect(curve[3]?.accuracy).toBeLessThan(0.2);
+    const random = result.random as { k: number; mean: number; draws: number }[];
+    expect(random[0]).toMatchObject({ k: 1, draws: 4 });
+    expect(random[0]?.mean).toBeGreaterThan(curve[1]?.accuracy as number);
+  });
+
+  test("--top takes the most harmful ones", async () => {
+    const args = ["--from", from(), "--top", "1", "--random", "0", "--ablation", "zero"];
+    const result = await json(["knockout", planted, ...items, ...args]);
+    const curve = result.curve as { added?: string }[];
+    expect(plantedHeads).toContain(curve[1]?.added);
+    expect(curve).toHaveLength(2);
+    expect(result.random).toEqual([]);
+  });
+
+  test("a control runs on the same axis, as items or as text", async () => {
+    const heads = ["--heads", "3.0", "--random", "0"];
+    const control = ["--control", problems];
+    const result = await json(["knockout", planted, ...items, ...heads, ...control]);
+    for (const point of result.curve as object[]) {
+      expect(point).toMatchObject({ control: expect.any(Number) });
+    }
+    const text = join(scratch(), "text.txt");
+    writeFileSync(text, "7*8=56+".repeat(20));
+    const other = await json(["knockout", planted, ...items, ...heads, "--control", text]);
+    const [first] = other.curve as { control: number }[];
+    expect(first?.control).toBeGreaterThan(0);
+    expect(first?.control).toBeLessThan(1);
+  });
+
+  test("a result cannot rank more heads than there are", async () => {
+    const args = ["--from", from(), "--top", "33"];
+    expect(await failure(["knockout", planted, ...items, ...args], 2)).toMatch(
+      /ranks 32 heads only/,
+    );
+  });
+});
+
+test("attend gives the share of every role", async () => {
+  const file = join(scratch(), "roles.jsonl");
+  const line = (a: number, b: number) =>
+    JSON.stringify({
+      prompt: `${a}*${b}=`,
+      answer: String(a * b),
+      roles: { operand1: [0, 1], operator: [1, 2], operand2: [2, 3] },
+    });
+  writeFileSync(file, [line(7, 8), line(3, 4), line(9, 2), line(6, 6)].join("\n"));
+  const result = await json(["attend", planted, "--items", file, "--heads", plantedHeads.join()]);
+  expect(result).toMatchObject(shared);
+  const heads = result.heads as { head: string; roles: Record<string, { mean: number }> }[];
+  expect(heads.map(({ head }) => head)).toEqual(plantedHeads);
+  for (const { roles } of heads) expect(Object.keys(roles)).toContain("operand1");
+  // One of the planted heads copies the first operand.
+  expect(Math.max(...heads.map(({ roles }) => roles.operand1?.mean ?? 0))).toBeGreaterThan(0.5);
+  const { stdout } = await keyheads("attend", planted, "--items", file);
+  expect(stdout).toMatch(/^head +type +.*operand1/m);
+});
+
+test("lens shows the answer come up", async () => {
+  const result = await json(["lens", planted, ...items]);
+  expect(result).toMatchObject(shared);
+  const layers = result.layers as { layer: number; answerRank: number; answerProb: number }[];
+  expect(layers.map(({ layer }) => layer)).toEqual([0, 1, 2, 3]);
+  expect(layers[3]?.answerRank).toBe(1);
+  expect(layers[3]?.answerProb).toBeGreaterThan(layers[0]?.answerProb as number);
+  expect((await keyheads("lens", planted, ...items)).stdout).toMatch(/^layer +rank +prob/m);
+});
+
+test("eval scores whole answers", async () => {
+  const result = await json(["eval", planted, ...items]);
+  expect(result).toMatchObject({ ...shared, mode: "teacher", n: 300, accuracy: 1 });
+  expect(result.ci).toHaveLength(2);
+  const decoded = await json(["eval", planted, ...items, "--mode", "generate"]);
+  expect(decoded).toMatchObject({ mode: "generate", accuracy: 1 });
+  const { stdout } = await keyheads("eval", planted, ...items, "--baseline", planted);
+  expect(stdout).toMatch(/^accuracy +100\.0 %/m);
+  expect(stdout).toMatch(/^became right, wrong +0, 0$/m);
+});
+
+describe("verify", () => {
+  test("passes on golden data", async () => {
+    const result = await json(["verify", fixture("gpt2")]);
+    expect(result).toMatchObject({ model: "gpt2", pass: true });
+    const names = (result.groups as { name: string }[]).map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(["logits", "grad", "path.head", "generation"]));
+  });
+
+  test("fails with exit code 5 where a tolerance is exceeded", async () => {
+    const folder = join(scratch(), "gpt2");
+    cpSync(fixture("gpt2"), folder, { recursive: true });
+    // Another final norm: everything after it is off.
+    const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+    config.layer_norm_epsilon = 0.1;
+    writeFileSync(join(folder, "config.json"), JSON.stringify(config));
+    const result = await json(["verify", folder], 5);
+    expect(result.pass).toBe(false);
+    const { code, stdout } = await keyheads("verify", folder);
+    expect(code).toBe(5);
+    expect(stdout).toMatch(/^logits .* FAILED$/m);
+    expect(stdout).toMatch(/do not agree/);
+  });
+});
+
+describe("generate", () => {
+  const prompt = ["generate", planted, "--prompt", "7*8="];
+
+  test("prints the prompt and its continuation", async () => {
+    const { code, stdout } = await keyheads(...prompt, "--max-tokens", "1");
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "7*8=56\n" });
+  });
+
+  test("gives new ids and text as JSON, the same for the same seed", async () => {
+    const args = [...prompt, "--max-tokens", "4", "--temperature", "2", "--seed", "5"];
+    const result = await json(args);
+    expect(result).toMatchObject({ ...shared, ids: expect.any(Array), text: expect.any(String) });
+    expect(result.ids).toHaveLength(4);
+    expect((await json(args)).ids).toEqual(result.ids);
+  });
+
+  test("a prompt that the vocabulary cannot spell", async () => {
+    const args = ["generate", planted, "--prompt", "seven"];
+    expect(await failure(args, 1)).toMatch(/has no token for/);
+  });
+});
+
+describe("inspect", () => {
+  test("counts parameters by part without loading weights", async () => {
+    const result = await json(["inspect", fixture("llama-gqa")]);
+    expect(result).toMatchObject({
+      model: "llama-gqa",
+      architecture: "llama",
+      shape: { heads: 8, kvHeads: 2, tied: true, position: "rotary" },
+      tokenizer: null,
+    });
+    const { total, ...parts } = result.parameters as Record<string, number>;
+    const { embedding = 0, unembedding = 0, attention = 0, mlps = 0, norms = 0 } = parts;
+    expect(embedding + unembedding + attention + mlps + norms).toBe(total);
+    expect(unembedding).toBe(0);
+    expect(result.hooks).toContain("blocks.0.attn.hook_z");
+    expect(result.hooks).not.toContain("hook_pos_embed");
+  });
+
+  test("is a table without --json", async () => {
+    const { stdout } = await keyheads("inspect", fixture("gpt2"));
+    expect(stdout).toMatch(/^heads +4 a layer/m);
+    expect(stdout).toMatch(/blocks\.\{i\}\.attn\.hook_pattern/);
+  });
+});
+
+test("doctor knows what is there", async () => {
+  const result = await json(["doctor"]);
+  expect(result.ok).toBe(true);
+  const checks = result.checks as { name: string; status: string; value: string }[];
+  const value = (name: string) => checks.find((check) => check.name === name)?.value;
+  expect(value("Node")).toBe(process.version);
+  expect(value("addon")).toMatch(/keyheads\.node/);
+  expect(value("CUDA")).toMatch(/not built/);
+  expect((await keyheads("doctor")).stdout).toMatch(/keyheads can run here\n$/);
+});
