@@ -19,7 +19,7 @@ import { type GenerateOptions, generateTokens } from "./generate.ts";
 import { OwnedHandle } from "./handle.ts";
 import { type CheckpointFiles, openCheckpoint } from "./load/checkpoint.ts";
 import { readConfig } from "./load/config.ts";
-import { readJson } from "./load/json.ts";
+import { readJsonObject } from "./load/json.ts";
 import { endRows, pack, type Sequence } from "./packing.ts";
 import { type HookEdit, type SiteOptions, toEdit, toFloats, toSite } from "./sites.ts";
 import { loadTokenizer, missingTokenizer } from "./tokenizer/load.ts";
@@ -140,7 +140,7 @@ export class Model implements Disposable {
       throw new KeyheadsError("NO_DEVICE", `device "${device}" is not available; use "cpu"`);
     }
     const path = join(folder, options.configFile ?? "config.json");
-    const config = (await readJson(path)) as Readonly<Record<string, unknown>>;
+    const config = await readJsonObject(path);
     const { arch, spec, flags } = readConfig(config, path, options);
     const files = await openCheckpoint(folder, arch, spec, flags);
     const tokenizer = await loadTokenizer(folder);

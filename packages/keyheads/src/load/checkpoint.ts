@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { LayerSlot, ModelSlot, ModelSpec, TensorSource } from "@keyheads/native";
 import type { ArchSpec, Weight } from "../archs/spec.ts";
 import { KeyheadsError } from "../errors.ts";
-import { readJson } from "./json.ts";
+import { readJsonObject } from "./json.ts";
 import {
   exists,
   openSafetensors,
@@ -74,8 +74,9 @@ export interface SlotFlags {
 async function openFiles(folder: string) {
   const index = join(folder, "model.safetensors.index.json");
   const single = join(folder, "model.safetensors");
-  if (await exists(index)) return { index, files: await openShards(folder, index) };
+  // Where both are there, transformers takes the single file too.
   if (await exists(single)) return { index: undefined, files: [await openSafetensors(single)] };
+  if (await exists(index)) return { index, files: await openShards(folder, index) };
   throw bad(
     `${folder} has no weights: expected model.safetensors, or model.safetensors.index.json with its shards` +
       ((await exists(join(folder, "pytorch_model.bin")))
@@ -85,7 +86,9 @@ async function openFiles(folder: string) {
 }
 
 async function openShards(folder: string, index: string): Promise<SafetensorsFile[]> {
-  const { weight_map: map } = (await readJson(index)) as { weight_map?: Record<string, string> };
+  const { weight_map: map } = (await readJsonObject(index)) as {
+    weight_map?: Record<string, string>;
+  };
   if (typeof map !== "object" || map === null) throw bad(`${index} has no weight_map`);
   const names = [...new Set(Object.values(map))].sort();
   if (names.some((name) => typeof name !== "string" || /[/\\]/.test(name))) {

@@ -19,3 +19,12 @@ export async function readJson(path: string): Promise<unknown> {
     });
   }
 }
+
+/** Reads a JSON file that holds an object. */
+export async function readJsonObject(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const value = await readJson(path);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Readonly<Record<string, unknown>>;
+  }
+  throw new KeyheadsError("BAD_CHECKPOINT", `${path} does not hold a JSON object`);
+}

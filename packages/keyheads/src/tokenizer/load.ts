@@ -2,8 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { KeyheadsError } from "../errors.ts";
-import { readJson } from "../load/json.ts";
-import type { TokenizerJson } from "./content.ts";
+import { readJsonObject } from "../load/json.ts";
 import { JsonTokenizer } from "./json-tokenizer.ts";
 import type { Tokenizer } from "./types.ts";
 
@@ -12,12 +11,8 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer | undefin
   const path = join(folder, "tokenizer.json");
   if (!existsSync(path)) return undefined;
   const configPath = join(folder, "tokenizer_config.json");
-  const config = existsSync(configPath) ? await readJson(configPath) : {};
-  return new JsonTokenizer(
-    (await readJson(path)) as TokenizerJson,
-    config as Readonly<Record<string, unknown>>,
-    path,
-  );
+  const config = existsSync(configPath) ? await readJsonObject(configPath) : {};
+  return new JsonTokenizer(await readJsonObject(path), config, path);
 }
 
 /** What to say when text is needed and there is no tokenizer. */

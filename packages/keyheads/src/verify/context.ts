@@ -1,5 +1,6 @@
 // What the checks of one folder share: the model, the goldens, and the two clean runs.
 import type { FloatArray } from "@keyheads/native";
+import { KeyheadsError } from "../errors.ts";
 import { hooks } from "../hooks.ts";
 import type { LoadOptions } from "../model.ts";
 import { Model } from "../model.ts";
@@ -48,7 +49,10 @@ export class VerifyContext {
   tolerance(group: string): number {
     const deviation = this.goldens.settings.float32_deviation[group]?.max_abs;
     if (deviation === undefined) {
-      throw new TypeError(`golden.json: float32_deviation has no group "${group}"`);
+      throw new KeyheadsError(
+        "BAD_CHECKPOINT",
+        `golden.json: float32_deviation has no group "${group}"`,
+      );
     }
     return 5 * deviation;
   }

@@ -1,5 +1,5 @@
 // Golden reference data: golden.safetensors (tensors) and golden.json (sets of heads, slices,
-// measured rounding errors), as described in docs/goldens.md.
+// measured rounding errors), in the format that FORMAT.md beside this file describes.
 import { join } from "node:path";
 import { KeyheadsError } from "../errors.ts";
 import { readJson } from "../load/json.ts";

@@ -1,5 +1,6 @@
 // Loss, gradients of every weight, and AdamW steps: full, masked, three in a row.
 import type { FloatArray, Slice } from "@keyheads/native";
+import { KeyheadsError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import type { Trainer } from "../trainer.ts";
 import { wholeSlice } from "../tuning/slots.ts";
@@ -25,8 +26,10 @@ const gradients: Check = async (context) => {
   await trainer.accumulate(await lossOf(context));
   const state = await trainer.read();
   const comparison = new Comparison(context.tolerance("grad"));
-  for (const [tensor, found] of storedTensors(model.files, slices, state.gradients)) {
-    comparison.add(found, await context.tensors.read(`grad/${tensor}`));
+  const found = storedTensors(model.files, slices, state.gradients);
+  checkNames(context, "grad", found);
+  for (const [tensor, gradient] of found) {
+    comparison.add(gradient, await context.tensors.read(`grad/${tensor}`));
   }
   return comparison.outcome;
 };
@@ -37,7 +40,9 @@ const fullStep: Check = async (context) => {
   using trainer = await model.createTrainer(slices);
   const noise = await step(context, trainer);
   const comparison = new Comparison(context.tolerance("adamw_full"));
-  for (const [tensor, found] of await weights(model)) {
+  const after = await weights(model);
+  checkNames(context, "adamw_full", after);
+  for (const [tensor, found] of after) {
     const expected = await context.tensors.read(`adamw_full/${tensor}`);
     comparison.add(found, expected, await allowance(context, tensor, noise));
   }
@@ -56,16 +61,18 @@ const maskedStep: Check = async (context) => {
   const ones = slices.map((slice) => new Float32Array(sizeOf(slice)).fill(1));
   const selected = storedTensors(model.files, slices, ones);
   for (const [tensor, found] of await weights(model)) {
-    const mask = selected.get(tensor);
+    const mask = selected.get(tensor) ?? new Float64Array(found.length);
     const old = before.get(tensor) as Float64Array;
-    if (!mask) {
-      comparison.add(found, old, () => 0);
-      continue;
+    const key = `adamw_masked/${tensor}`;
+    if (context.tensors.has(key) || !mask.includes(0)) {
+      const expected = await context.tensors.read(
+        context.tensors.has(key) ? key : `adamw_full/${tensor}`,
+      );
+      const allowed = await allowance(context, tensor, noise);
+      comparison.add(found, expected, (i) => (mask[i] === 0 ? 0 : allowed(i)));
+    } else if (mask.includes(1)) {
+      throw missing(key);
     }
-    const key = mask.includes(0) ? `adamw_masked/${tensor}` : `adamw_full/${tensor}`;
-    const allowed = await allowance(context, tensor, noise);
-    const expected = await context.tensors.read(key);
-    comparison.add(found, expected, (i) => (mask[i] === 0 ? 0 : allowed(i)));
     comparison.add(found, old, (i) => (mask[i] === 0 ? 0 : Number.POSITIVE_INFINITY));
   }
   return comparison.outcome;
@@ -144,6 +151,25 @@ async function allowance(
   const allowed = 2 * steps * context.goldens.settings.adamw.lr;
   return (i) => (tiny(golden[i]) || tiny(ours?.[i]) ? allowed : undefined);
 }
+
+/** Goldens of tensors that the model does not have would go unread. */
+function checkNames(
+  { tensors }: VerifyContext,
+  group: string,
+  known: ReadonlyMap<string, unknown>,
+): void {
+  const names = tensors.names.filter((key) => key.startsWith(`${group}/`));
+  const stray = names.find((key) => !known.has(key.slice(group.length + 1)));
+  if (stray) {
+    throw new KeyheadsError("BAD_CHECKPOINT", `the model has no tensor for the golden "${stray}"`);
+  }
+}
+
+const missing = (key: string) =>
+  new KeyheadsError(
+    "BAD_CHECKPOINT",
+    `the goldens have no "${key}", though golden.json selects a part of it`,
+  );
 
 const everything = (model: Model): Slice[] =>
   model.files.slots.map((slot) => wholeSlice(slot, model.spec));
