@@ -39,32 +39,27 @@ export const command = defineCommand({
       throw new KeyheadsError("USAGE", `there is no benchmark "${target}"; there are: ${names}`);
     }
     const { output, exitCode } = await runScript(found.file, cli.signal);
-    return { data: { name: found.name, exitCode, output }, text: () => output, exitCode };
+    return {
+      data: { name: found.name, exitCode, result: parsed(output) },
+      text: () => output,
+      exitCode,
+    };
   },
 });
 
-/** Benchmarks are part of the repository only. */
+/** Scripts of bench/ that say how they are run; other files there are their helpers. */
 function listBenchmarks(): Benchmark[] {
   const folder = join(checkout(), "bench");
   return readdirSync(folder)
-    .filter((name) => /^[a-z][a-z0-9-]*\.(ts|mjs)$/.test(name))
+    .filter((name) => name.endsWith(".ts"))
     .sort()
-    .map((file) => {
-      const opening = /^(?:\s*(?:\/\/|\/\*\*?|\*)\s*(.*?)(?:\*\/)?\s*\n)+/.exec(
-        readFileSync(join(folder, file), "utf8"),
-      )?.[0];
-      const text = (opening ?? "")
-        .replace(/^\s*(\/\/|\/\*\*?|\*\/?)\s?/gm, "")
-        .replace(/\s+/g, " ");
-      return {
-        name: file.replace(/\.(ts|mjs)$/, ""),
-        file: join(folder, file),
-        about:
-          text
-            .split(/(?<=\.)\s/)[0]
-            ?.replace(/\*\/$/, "")
-            .trim() ?? "",
-      };
+    .flatMap((name) => {
+      const file = join(folder, name);
+      const opening = /^(\/\/.*\n)*/.exec(readFileSync(file, "utf8"))?.[0] ?? "";
+      if (!opening.includes(`tsx bench/${name}`)) return [];
+      const text = opening.replace(/^\/\/ ?/gm, "").replace(/\s+/g, " ");
+      const about = text.split(/(?<=\.)\s/)[0] ?? "";
+      return [{ name: name.replace(/\.ts$/, ""), file, about }];
     });
 }
 
@@ -88,8 +83,7 @@ function checkout(): string {
 async function runScript(file: string, signal: AbortSignal) {
   const root = checkout();
   const tsx = join(root, "node_modules", ".bin", "tsx");
-  const [program, args] = file.endsWith(".ts") ? [tsx, [file]] : [process.execPath, [file]];
-  const child = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"], signal });
+  const child = spawn(tsx, [file], { cwd: root, stdio: ["ignore", "pipe", "inherit"], signal });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
     output += chunk;
@@ -99,4 +93,13 @@ async function runScript(file: string, signal: AbortSignal) {
     child.once("close", (code) => resolve(code ?? 1));
   });
   return { output, exitCode };
+}
+
+/** Benchmarks print one JSON object; what is none is kept as text. */
+function parsed(output: string): unknown {
+  try {
+    return JSON.parse(output);
+  } catch {
+    return output;
+  }
 }

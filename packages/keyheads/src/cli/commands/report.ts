@@ -1,6 +1,6 @@
 /** Renders report.html of a run again from its results.json. */
 import { join } from "node:path";
-import { renderReport } from "@keyheads/report";
+import { renderReportFile } from "@keyheads/report";
 import { readResults } from "../../run/read-results.ts";
 import { writeWhole } from "../../run/write-whole.ts";
 import { defineCommand, option } from "../command.ts";
@@ -23,10 +23,10 @@ export const command = defineCommand({
     force,
   },
   async run({ target, out, force }) {
-    const results = await readResults(target);
     if (out !== undefined) refuseExisting(out, force);
+    const page = renderReportFile(await readResults(target));
     const path = out ?? join(target, "report.html");
-    await writeWhole(path, renderReport(results));
+    await writeWhole(path, page);
     return { data: { report: path }, text: () => `${path}\n` };
   },
 });
