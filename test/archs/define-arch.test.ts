@@ -1,16 +1,9 @@
-// Type tests: the choices of an architecture decide which weights it must and must not name. They
-// are checked by compiling a snippet, so that a wrong one shows its error.
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+// Type tests: the choices of an architecture decide which weights it must and must not name.
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { compile } from "./compile.ts";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "keyheads-types-"));
-const spec = join(root, "packages/keyheads/src/archs/spec.ts");
-afterAll(() => rmSync(folder, { recursive: true }));
+const spec = fileURLToPath(new URL("../../packages/keyheads/src/archs/spec.ts", import.meta.url));
 
 interface Variant {
   readonly choices?: Record<string, unknown>;
@@ -44,37 +37,8 @@ export const arch = defineArch({
 };
 const biases = { bq: "q", bk: "k", bv: "v" };
 
-/** Type errors of each variant, by one run of the compiler. */
-function compile(variants: Readonly<Record<string, Variant>>): Record<string, string> {
-  for (const [name, variant] of Object.entries(variants)) {
-    writeFileSync(join(folder, `${name}.mts`), source(variant));
-  }
-  const config = {
-    extends: join(root, ".configs/tsconfig.base.json"),
-    compilerOptions: {
-      noEmit: true,
-      composite: false,
-      allowImportingTsExtensions: true,
-      rewriteRelativeImportExtensions: false,
-      types: [],
-    },
-    include: ["*.mts"],
-  };
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
-  let output = "";
-  try {
-    execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", folder, "--pretty", "false"]);
-  } catch (error) {
-    output = String((error as { stdout: Buffer }).stdout);
-  }
-  // An error begins with its file; lines that belong to it are indented.
-  const messages = output.split(/\n(?! )/);
-  const of = (name: string) => messages.filter((message) => message.includes(`${name}.mts(`));
-  return Object.fromEntries(Object.keys(variants).map((name) => [name, of(name).join("\n")]));
-}
-
 describe("defineArch", () => {
-  const errors = compile({
+  const variants: Record<string, Variant> = {
     right: { layer: biases },
     missingBias: { layer: { bk: "k", bv: "v" } },
     biasFromConfig: { choices: { qkvBias: { key: "b", absent: false } } },
@@ -83,7 +47,10 @@ describe("defineArch", () => {
     layerNorm: { layer: biases, choices: { norm: "layer" } },
     learned: { layer: biases, choices: { position: "learned" } },
     notGated: { layer: biases, choices: { gated: false } },
-  });
+  };
+  const errors = compile(
+    Object.fromEntries(Object.entries(variants).map(([name, variant]) => [name, source(variant)])),
+  );
 
   it("accepts exactly the weights of its choices", () => expect(errors.right).toBe(""));
   it.each([

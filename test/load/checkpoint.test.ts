@@ -1,20 +1,19 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../packages/keyheads/src/load/checkpoint.ts";
 import { readConfig } from "../../packages/keyheads/src/load/config.ts";
 import { readJson } from "../../packages/keyheads/src/load/json.ts";
-import { openSafetensors, readTensorBytes } from "../../packages/keyheads/src/load/safetensors.ts";
-import {
-  type TensorToWrite,
-  writeSafetensors,
-} from "../../packages/keyheads/src/load/write-safetensors.ts";
+import type { TensorToWrite } from "../../packages/keyheads/src/load/write-safetensors.ts";
+import { fixture, type Variant, Variants } from "./variants.ts";
 
-const temporary = mkdtempSync(join(tmpdir(), "keyheads-checkpoint-"));
-afterAll(() => rmSync(temporary, { recursive: true }));
-const fixture = (model: string) => fileURLToPath(new URL(`../fixtures/${model}`, import.meta.url));
+const variants = new Variants();
+afterAll(() => variants[Symbol.dispose]());
+const variant = (
+  model: string,
+  tensors: NonNullable<Variant["tensors"]>,
+  shards?: NonNullable<Variant["shards"]>,
+) => variants.make(model, { tensors, ...(shards && { shards }) });
 
 async function open(folder: string, changes: Record<string, unknown> = {}) {
   const config = { ...((await readJson(join(folder, "config.json"))) as object), ...changes };
@@ -22,42 +21,6 @@ async function open(folder: string, changes: Record<string, unknown> = {}) {
   return await openCheckpoint(folder, arch, spec, flags);
 }
 
-async function tensorsOf(model: string): Promise<TensorToWrite[]> {
-  const { tensors } = await openSafetensors(join(fixture(model), "model.safetensors"));
-  return await Promise.all(
-    tensors.map(async ({ name, dtype, shape, ...rest }) => {
-      const data = await readTensorBytes({ name, dtype, shape, ...rest });
-      return { name, dtype, shape, data };
-    }),
-  );
-}
-
-let folders = 0;
-/** A copy of a fixture with other tensors; `shards` distributes them over files. */
-async function variant(
-  model: string,
-  change: (tensors: TensorToWrite[]) => TensorToWrite[],
-  shards?: (name: string) => string,
-): Promise<string> {
-  const folder = join(temporary, String(++folders));
-  mkdirSync(folder);
-  const config = await readJson(join(fixture(model), "config.json"));
-  writeFileSync(join(folder, "config.json"), JSON.stringify(config));
-  const tensors = change(await tensorsOf(model));
-  if (!shards) {
-    await writeSafetensors(join(folder, "model.safetensors"), tensors);
-    return folder;
-  }
-  const map = Object.fromEntries(tensors.map(({ name }) => [name, shards(name)]));
-  for (const file of new Set(Object.values(map))) {
-    await writeSafetensors(
-      join(folder, file),
-      tensors.filter(({ name }) => map[name] === file),
-    );
-  }
-  writeFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map: map }));
-  return folder;
-}
 const rename = (from: RegExp, to: string) => (tensors: TensorToWrite[]) =>
   tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace(from, to) }));
 const zeros = (name: string, shape: number[], dtype: "F32" | "U8" = "F32"): TensorToWrite => ({
@@ -211,7 +174,7 @@ describe("openCheckpoint refuses", () => {
       (await readJson(join(fixture("llama"), "config.json"))) as Record<string, unknown>,
       "config.json",
     );
-    return await openCheckpoint(temporary, arch, spec, flags);
+    return await openCheckpoint(variants.folder, arch, spec, flags);
   }
 
   it.each(cases)("%s", async (_, run, message) => {

@@ -1,6 +1,8 @@
+import { fileURLToPath } from "node:url";
 import type { ModelSpec } from "@keyheads/native";
 import { describe, expect, it } from "vitest";
 import { hooks, listHooks, parseHook } from "../../packages/keyheads/src/hooks.ts";
+import { compile } from "../archs/compile.ts";
 
 const llama: ModelSpec = {
   layers: 3,
@@ -30,10 +32,19 @@ describe("hooks", () => {
     expect(hooks.ln_final_normalized()).toBe("ln_final.hook_normalized");
   });
   it("are typed by what they need", () => {
-    // @ts-expect-error a hook of every layer needs one
-    hooks.z();
-    // @ts-expect-error a hook of the whole model has no layer
-    hooks.embed(1);
+    const path = fileURLToPath(new URL("../../packages/keyheads/src/hooks.ts", import.meta.url));
+    const using = (call: string) =>
+      `import { hooks } from ${JSON.stringify(path)};\nexport const name = ${call};`;
+    const errors = compile({
+      right: using("[hooks.z(1), hooks.embed()]"),
+      missingLayer: using("hooks.z()"),
+      strayLayer: using("hooks.embed(1)"),
+      unknown: using("hooks.zz(1)"),
+    });
+    expect(errors.right).toBe("");
+    expect(errors.missingLayer).toContain("Expected 1 arguments, but got 0");
+    expect(errors.strayLayer).toContain("Expected 0 arguments, but got 1");
+    expect(errors.unknown).toContain("Property 'zz' does not exist");
   });
 });
 
