@@ -52,7 +52,8 @@ export function chooseAlignment(
   for (const align of asked ? [asked] : levels) {
     const counts = new Map<string, number>();
     for (const one of over) {
-      for (const key of keysOf(one, align)) counts.set(key, (counts.get(key) ?? 0) + 1);
+      // A prompt counts once, however many of its positions share the key.
+      for (const key of new Set(keysOf(one, align))) counts.set(key, (counts.get(key) ?? 0) + 1);
     }
     lonely = cases.find((one) => keysOf(one, align).some((key) => (counts.get(key) ?? 0) < 2));
     if (!lonely) return { align, description: describe(over.length, align, counts) };
@@ -65,11 +66,11 @@ export function chooseAlignment(
 }
 
 function describe(prompts: number, align: Alignment, counts: ReadonlyMap<string, number>): string {
-  const sizes = [...counts.values()];
+  const sizes = [...counts.values()].sort((a, b) => a - b);
   const how = {
     template: "by template and position",
     offset: "by distance from the end",
     none: "over all positions together",
   }[align];
-  return `${prompts} prompts, ${how} (groups of ${Math.min(...sizes)} to ${Math.max(...sizes)})`;
+  return `${prompts} prompts, ${how} (groups of ${sizes[0]} to ${sizes.at(-1)})`;
 }
