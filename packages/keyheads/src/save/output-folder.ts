@@ -1,6 +1,6 @@
 // A folder that appears complete or not at all: it is built under a temporary name beside its place
 // and renamed. With force, what was there is moved away first and deleted last.
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { KeyheadsError } from "../errors.ts";
 
@@ -49,13 +49,12 @@ export async function outputFolder(
 
 /** An empty folder counts as free. */
 async function occupied(path: string): Promise<boolean> {
-  try {
-    return (await readdir(path)).length > 0;
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return false;
-    if ((cause as NodeJS.ErrnoException).code === "ENOTDIR") return true;
+  const found = await lstat(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return undefined;
     throw cause;
-  }
+  });
+  if (found === undefined) return false;
+  return !found.isDirectory() || (await readdir(path)).length > 0;
 }
 
 /** Makes the renames last through a power failure, where the file system can. */

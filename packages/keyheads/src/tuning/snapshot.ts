@@ -1,0 +1,27 @@
+// Weights read before a run and written back after it, so that many runs start from the same model
+// without loading it again.
+import type { FloatArray, SlotRef } from "@keyheads/native";
+import { slotKey } from "../load/slots.ts";
+import type { Model } from "../model.ts";
+import { type Selection, selectSlices } from "./selection.ts";
+
+export interface WeightSnapshot {
+  /** Writes every weight back, bit for bit. Can be called again. */
+  restore(): Promise<void>;
+}
+
+/** Keeps a copy of the whole weights that a selection is a part of. */
+export async function snapshotWeights(model: Model, select: Selection): Promise<WeightSnapshot> {
+  const refs = new Map<string, SlotRef>(
+    selectSlices(model, select).map((slice) => [slotKey(slice), slice]),
+  );
+  const kept: [SlotRef, FloatArray][] = [];
+  for (const { slot, layer } of refs.values()) {
+    kept.push([{ slot, layer }, await model.readWeight({ slot, layer })]);
+  }
+  return {
+    async restore() {
+      for (const [ref, value] of kept) await model.writeWeight(ref, value);
+    },
+  };
+}
