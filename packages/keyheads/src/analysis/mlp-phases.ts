@@ -1,8 +1,8 @@
 // At which layers the answer comes into the residual stream, by an algorithm instead of by eye.
 import type { LensResult } from "../results.ts";
 
-/** A curve that never exceeds the baseline by this says nothing. */
-export const smallestPeak = 0.05;
+/** A curve that does not rise by this, or never exceeds the baseline by it, has no phases. */
+export const smallestRise = 0.05;
 
 /**
  * `curve[l]` is the cosine of MLP_out at layer l with the answer, minus the baseline; `before` is
@@ -13,15 +13,15 @@ export const smallestPeak = 0.05;
  * - inflection: the layer of the largest rise from the layer before, between start and end
  * - end: the first layer that reaches low + 90 % of range
  *
- * All null if the peak is below 0.05.
+ * All null if the peak, or its rise above low, is below 0.05.
  */
 export function mlpPhases(curve: readonly number[], before: number): LensResult["mlpPhases"] {
   const peak = Math.max(...curve);
-  if (!(peak >= smallestPeak)) return { start: null, inflection: null, end: null };
   const top = curve.indexOf(peak);
   const values = [before, ...curve.slice(0, top + 1)];
   const low = Math.min(...values);
   const range = peak - low;
+  if (!(Math.min(peak, range) >= smallestRise)) return { start: null, inflection: null, end: null };
   const above = (share: number) => (value: number) => value > low + share * range;
   // Layer l is values[l + 1]; the first layer is 0 even if the stream had the answer before it.
   const start = Math.max(
