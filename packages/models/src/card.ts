@@ -110,11 +110,31 @@ export interface TemplateCard {
   readonly text: string;
 }
 
+/**
+ * How X_c differs from X_r.
+ * - null-operator: the operator is a word or sign that says nothing; there is no C'
+ * - operands: other operands, other answer, same wording
+ * - operator: another operation in the same wording, other answer
+ * - digit: one digit of one operand, other answer
+ * - prompt: another prompt of the task with another answer; lengths may differ
+ */
+export type ArithmeticCounterfactual =
+  | "null-operator"
+  | "operands"
+  | "operator"
+  | "digit"
+  | "prompt";
+
 export interface ArithmeticCard {
   readonly operations: readonly Operation[];
   /** Operands are in [min, max]; of a division, divisor and result are. */
   readonly operands: { readonly min: number; readonly max: number };
+  /** Of products and exact quotients, the smaller factor is at most this. */
+  readonly smallerFactor: number;
+  /** No number of a prompt or answer is larger. */
+  readonly largest: number;
   readonly templates: readonly TemplateCard[];
+  readonly counterfactual: ArithmeticCounterfactual;
   /** Words for slots such as {N}. */
   readonly slots: Readonly<Record<string, readonly string[]>>;
   /** Ordered pairs that training left out, by operation. */
@@ -134,6 +154,8 @@ export interface WordTask {
   /** Up to the answer and without the space before it. Every slot is a role of that name. */
   readonly template: string;
   readonly lists: Readonly<Record<string, readonly string[]>>;
+  /** Slots whose words, in any order, name the cluster. */
+  readonly cluster: readonly string[];
   /** Drawn slots and the list that each is drawn from. */
   readonly draw: Readonly<Record<string, string>>;
   readonly cases: readonly WordCase[];

@@ -89,7 +89,11 @@ export const arithDemo: TaskCard = {
   arithmetic: {
     operations,
     operands: { min: 0, max: 39 },
+    smallerFactor: 12,
+    largest: 399,
     templates: [...operations.flatMap(wordings), ...stories],
+    // The null words never stood between two numbers in training.
+    counterfactual: "operands",
     slots: { N: names, t: things },
     heldOut: arithDemoHeldOut,
     known:
@@ -106,6 +110,7 @@ export const arithDemo: TaskCard = {
         places: ["store", "school", "park", "office", "garden", "station"],
         objects: ["drink", "book", "ring", "key", "letter", "map", "cake", "kite"],
       },
+      cluster: ["name1", "name2"],
       draw: { name1: "names", name2: "names", place: "places", object: "objects" },
       cases: [
         { fill: { giver: { slot: "name1" } }, answer: { slot: "name2" } },
@@ -120,6 +125,7 @@ export const arithDemo: TaskCard = {
         "The {animal1} is {color1}. The {animal2} is {color2}. The {animal3} is {color3}. " +
         "What color is the {asked}? It is",
       lists: { animals: ["cat", "dog", "horse", "bird", "fish", "cow", "fox", "hen"], colors },
+      cluster: ["color1", "color2", "color3"],
       draw: {
         animal1: "animals",
         color1: "colors",
@@ -143,6 +149,7 @@ export const arithDemo: TaskCard = {
   },
   missing: [],
   notes: [
+    "Products were trained up to 399 with one factor up to 12: beyond that the model is wrong.",
     "Held-out pairs are ordered: (b, a) and inverse operations may have been seen in training.",
     "The null words of the paper (nothing, none, <, @) never followed a number in training: " +
       "what happens there may be shock rather than the absence of calculation.",

@@ -30,6 +30,7 @@ export const stories260k: TaskCard = {
         boys: "Tim Tom Max Ben Jack Sam Bob John Timmy Billy".split(" "),
         moods,
       },
+      cluster: ["name1", "mood"],
       draw: { girl: "girls", boy: "boys", mood: "moods" },
       cases: [
         {

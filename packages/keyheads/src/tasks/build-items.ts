@@ -1,0 +1,179 @@
+/**
+ * The tasks that a model has, by name: those of its card if it is a bundled model, else the four
+ * operations. What `keyheads items` writes and `keyheads run` asks.
+ */
+import { readFile } from "node:fs/promises";
+import {
+  type ArithmeticCounterfactual,
+  bundledModels,
+  type DigitCounterfactual,
+  type Operation,
+  type Style,
+  type TaskCard,
+  textFile,
+} from "@keyheads/models";
+import { KeyheadsError } from "../errors.ts";
+import type { Tokenizer } from "../tokenizer/types.ts";
+import { arithmeticItems, type TaskItems } from "./arithmetic.ts";
+import { DigitsAdd } from "./digits-add.ts";
+import type { FactLimits } from "./facts.ts";
+import type { Split } from "./splits.ts";
+import type { Template } from "./template.ts";
+import { operations, templatesOf } from "./templates.ts";
+import { textItems } from "./text-control.ts";
+import { wordItems } from "./word-tasks.ts";
+import { toRaw } from "./write-items.ts";
+
+/** What tasks need of a model. */
+export interface TaskModel {
+  readonly name: string;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly spec: { readonly vocab: number; readonly context: number };
+}
+
+export interface BuildOptions {
+  /** Names from `taskNames`; by default the card's default task, or add. */
+  readonly tasks?: readonly string[];
+  /** Items a task; 200. */
+  readonly count?: number;
+  readonly seed?: number;
+  /** Default: the card of the bundled model of this name. null: none. */
+  readonly card?: TaskCard | null;
+  /** In place of the card's or the built-in wordings. */
+  readonly templates?: readonly Template[];
+  readonly styles?: readonly Style[];
+  readonly counterfactual?: ArithmeticCounterfactual | DigitCounterfactual;
+  readonly limits?: Partial<FactLimits>;
+  readonly split?: Split;
+  /** Of operations that a card has: pairs that training saw, left out, or both (default). */
+  readonly pairs?: "trained" | "held-out" | "all";
+}
+
+export interface BuiltTask extends TaskItems {
+  readonly task: string;
+}
+
+/** The card of the bundled model of this name. */
+export function cardOf(model: Pick<TaskModel, "name">): TaskCard | undefined {
+  return bundledModels.find(({ name }) => name === model.name)?.card;
+}
+
+/** Names that `tasks` may hold for this model. */
+export function taskNames(card: TaskCard | undefined): string[] {
+  if (!card) return [...operations];
+  return [
+    ...(card.digits?.questions.map(({ name }) => name) ?? []),
+    ...(card.arithmetic?.operations ?? []),
+    ...(card.words?.map(({ name }) => name) ?? []),
+    ...(card.text ? ["text"] : []),
+  ];
+}
+
+/**
+ * Lines of an items file, task by task. Throws BAD_ARGUMENT for a task that the model does not
+ * have, BAD_ITEMS where a task has no usable item, NO_TOKENIZER without a tokenizer.
+ */
+export async function buildTaskItems(
+  model: TaskModel,
+  options: BuildOptions = {},
+): Promise<BuiltTask[]> {
+  const card = options.card === undefined ? cardOf(model) : (options.card ?? undefined);
+  const { tokenizer } = model;
+  if (!tokenizer) {
+    throw new KeyheadsError(
+      "NO_TOKENIZER",
+      `${model.name} has no tokenizer, which the built-in tasks need; write an items file in token ids`,
+    );
+  }
+  const built: BuiltTask[] = [];
+  for (const task of options.tasks ?? [card?.defaultTask ?? "add"]) {
+    const result = await buildOne(task, card, { ...model, tokenizer }, options);
+    if (result.items.length === 0) {
+      const reasons = result.dropped
+        .slice(0, 5)
+        .map((d) => `  ${JSON.stringify(d.candidate)}: ${d.why}`);
+      throw new KeyheadsError(
+        "BAD_ITEMS",
+        [`${model.name} cannot be asked ${task}: no prompt can be used`, ...reasons].join("\n"),
+      );
+    }
+    built.push({ task, ...result });
+  }
+  return built;
+}
+
+type Ready = TaskModel & { readonly tokenizer: Tokenizer };
+
+async function buildOne(
+  task: string,
+  card: TaskCard | undefined,
+  model: Ready,
+  options: BuildOptions,
+): Promise<TaskItems> {
+  const { seed = 0, count = 200, split } = options;
+  const common = {
+    tokenizer: model.tokenizer,
+    ...model.spec,
+    count,
+    seed,
+    ...(split ? { split } : {}),
+    ...(card ? { shares: card.splits } : {}),
+  };
+  if (card?.digits?.questions.some(({ name }) => name === task)) {
+    return digitItems(task, card, model, options);
+  }
+  const words = card?.words?.find(({ name }) => name === task);
+  if (words) return wordItems(words, common);
+  if (card?.text && task === "text") {
+    const text = await readFile(textFile(card.text.file), "utf8");
+    const { items } = textItems(text, model.tokenizer, {
+      count,
+      seed,
+      context: model.spec.context,
+    });
+    return { items: items.map(toRaw), dropped: [], available: items.length };
+  }
+  if (!taskNames(card).includes(task)) {
+    throw new KeyheadsError(
+      "BAD_ARGUMENT",
+      `no task "${task}" for ${model.name}; it has ${taskNames(card).join(", ")}`,
+    );
+  }
+  return arithmeticItems({ ...common, ...arithmeticOf(task as Operation, card, options) });
+}
+
+function arithmeticOf(operation: Operation, card: TaskCard | undefined, options: BuildOptions) {
+  const own = card?.arithmetic;
+  const { pairs = "all", styles, templates } = options;
+  const heldOut = new Set(own?.heldOut[operation].map(([a, b]) => `${a},${b}`));
+  if (pairs !== "all" && !own) {
+    throw new KeyheadsError("BAD_ARGUMENT", `pairs ${pairs}: what training saw is not known here`);
+  }
+  const wordings = templates ?? (own ? templatesOf(own.templates) : undefined);
+  const counterfactual = options.counterfactual ?? own?.counterfactual;
+  return {
+    operation,
+    ...(wordings ? { templates: wordings } : {}),
+    ...(styles ? { styles } : {}),
+    ...(counterfactual ? { counterfactual: counterfactual as ArithmeticCounterfactual } : {}),
+    ...(own ? { slots: own.slots } : {}),
+    limits: {
+      ...(own ? { ...own.operands, largest: own.largest, smallerFactor: own.smallerFactor } : {}),
+      ...options.limits,
+    },
+    ...(pairs === "all"
+      ? {}
+      : { only: (a: number, b: number) => heldOut.has(`${a},${b}`) === (pairs === "held-out") }),
+  };
+}
+
+function digitItems(task: string, card: TaskCard, model: Ready, options: BuildOptions): TaskItems {
+  const digits = new DigitsAdd(card, model.tokenizer, { seed: options.seed ?? 0 });
+  const question = digits.question(task);
+  const population = digits.pairs(question.class, options.split);
+  const count = Math.min(options.count ?? 200, population.length);
+  const pairs = digits.sample(question.class, count, options.split);
+  const counterfactual = options.counterfactual as DigitCounterfactual | undefined;
+  const items = digits.items(pairs, question, counterfactual ? { counterfactual } : {});
+  return { items: items.map(toRaw), dropped: [], available: population.length };
+}
