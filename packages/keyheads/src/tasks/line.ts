@@ -6,7 +6,7 @@ import { z } from "zod";
 import { KeyheadsError } from "../errors.ts";
 
 const label = z.union([z.string(), z.number()], { error: "expected text" }).transform(String);
-const id = z.int({ error: "expected a token id" }).min(0);
+const id = z.int({ error: "expected a token id, a whole number from 0" }).min(0);
 const ids = z.array(id);
 const span = z.tuple([z.int().min(0), z.int().min(0)], {
   error: "expected [start, stop], two whole numbers",

@@ -1,0 +1,79 @@
+import { KeyheadsError } from "../../packages/keyheads/src/errors.ts";
+import type { Tokenizer } from "../../packages/keyheads/src/tokenizer/types.ts";
+
+/** Longest match over a list of pieces; small enough to predict by hand. */
+export function fakeTokenizer(
+  pieces: readonly string[],
+  options: { readonly bos?: boolean } = {},
+): Tokenizer {
+  const all = options.bos ? ["<s>", ...pieces] : [...pieces];
+  const cut = (text: string) => {
+    const ids: number[] = options.bos ? [0] : [];
+    const spans: [number, number][] = options.bos ? [[0, 0]] : [];
+    for (let at = 0; at < text.length; ) {
+      const here = at;
+      const matches = pieces.filter((piece) => text.startsWith(piece, here));
+      const best = matches.reduce((a, b) => (b.length > a.length ? b : a), "");
+      if (best === "") {
+        throw new KeyheadsError("UNKNOWN_TOKEN", `no token for ${JSON.stringify(text[at])}`);
+      }
+      ids.push(all.indexOf(best));
+      spans.push([at, at + best.length]);
+      at += best.length;
+    }
+    return { ids, spans };
+  };
+  return {
+    vocabSize: all.length,
+    encode: (text) => cut(text).ids,
+    encodeWithOffsets: cut,
+    decode: (ids) => ids.map((id) => all[id]).join(""),
+    tokenText: (id) => all[id] ?? "",
+  };
+}
+
+const range = (n: number) => Array.from({ length: n }, (_, i) => String(i));
+const ascii = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
+const wordPieces = [
+  "plus",
+  "minus",
+  "times",
+  "divided",
+  "by",
+  "equals",
+  "to",
+  "The",
+  "sum",
+  "of",
+  "and",
+  "is",
+  "Calculate",
+  "difference",
+  "between",
+  "product",
+  "quotient",
+  "What",
+  "Question",
+  "Answer",
+  "nothing",
+  "none",
+];
+
+/** Numbers 0..999 are tokens and the space before one is a token of its own. */
+export const llama3Like = fakeTokenizer(
+  [...ascii, ...range(1000), ...wordPieces.flatMap((word) => [word, ` ${word}`])],
+  { bos: true },
+);
+/** Digits only. */
+export const llama2Like = fakeTokenizer(
+  [...ascii, ...wordPieces.flatMap((word) => [word, ` ${word}`])],
+  { bos: true },
+);
+/** The space is glued to the number, and the set of numbers has holes. */
+export const gpt2Like = fakeTokenizer([
+  ...ascii,
+  ...wordPieces.flatMap((word) => [word, ` ${word}`]),
+  ...range(500)
+    .filter((n) => Number(n) < 100 || Number(n) % 7 !== 0)
+    .flatMap((n) => [n, ` ${n}`]),
+]);
