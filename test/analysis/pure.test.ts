@@ -20,6 +20,7 @@ describe("types of heads", () => {
     ["subject", { subject: 0.6, object: 0.2, other: 0.2 }],
     ["mixed", { subject: 0.3, object: 0.3, other: 0.4 }],
     ["other", { subject: 0.1, end: 0.9 }],
+    ["same_column", { same_column_a: 0.4, same_column_b: 0.3, carry_source_a: 0.3 }],
   ])("%s", (type, shares) => {
     expect(headType(shares as Record<string, number>)).toBe(type);
   });

@@ -3,10 +3,15 @@
 
 /** With more than this on the start token, the head is "resting". */
 export const restingShare = 0.9;
-/** A role, or a family of roles, with this much of the rest is what the head looks at. */
+/** A family of roles with this much of the rest is what the head looks at. */
 export const mainShare = 0.5;
 /** Of operands against the operator: how much more one must have than the other. */
 export const dominance = 2;
+
+/** Roles that differ in a number or letter at the end are one family: operand1, tens_a. */
+export function roleFamily(role: string): string {
+  return role.replace(/(_[a-z]|_?\d+)$/, "");
+}
 
 /**
  * `shares` of attention by role. For arithmetic roles (operand..., operator):
@@ -16,29 +21,27 @@ export const dominance = 2;
  * - mixed:    both together have at least half
  * - other:    neither
  *
- * For other tasks: the name of the role with at least half, "mixed" if two have at least half
+ * For other tasks: the family of roles with at least half, "mixed" if two have at least half
  * together, else "other". "end" and "other" are no roles that a head can be named after.
  */
 export function headType(shares: Readonly<Record<string, number>>): string {
   const bos = shares.bos ?? 0;
   if (bos > restingShare) return "resting";
-  const rest = Object.entries(shares)
-    .filter(([role]) => role !== "bos")
-    .map(([role, share]) => ({ role, share: share / (1 - bos) }));
-  const total = (match: (role: string) => boolean) =>
-    rest.reduce((sum, { role, share }) => sum + (match(role) ? share : 0), 0);
-
-  if (rest.some(({ role }) => role === "operator")) {
-    const operand = total((role) => role.startsWith("operand"));
-    const operator = total((role) => role === "operator");
+  const families = new Map<string, number>();
+  for (const [role, share] of Object.entries(shares)) {
+    const family = roleFamily(role);
+    families.set(family, (families.get(family) ?? 0) + share / (1 - bos));
+  }
+  const operator = families.get("operator");
+  if (operator !== undefined) {
+    const operand = families.get("operand") ?? 0;
     if (operand >= mainShare && operand >= dominance * operator) return "operand";
     if (operator >= mainShare && operator >= dominance * operand) return "operator";
     return operand + operator >= mainShare ? "mixed" : "other";
   }
-  const named = rest
-    .filter(({ role }) => role !== "other" && role !== "end")
-    .sort((a, b) => b.share - a.share);
-  const [first, second] = named;
-  if (first && first.share >= mainShare) return first.role;
-  return first && second && first.share + second.share >= mainShare ? "mixed" : "other";
+  const [first, second] = [...families]
+    .filter(([family]) => !["bos", "end", "other"].includes(family))
+    .sort((a, b) => b[1] - a[1]);
+  if (first && first[1] >= mainShare) return first[0];
+  return first && second && first[1] + second[1] >= mainShare ? "mixed" : "other";
 }
