@@ -1,9 +1,11 @@
 // op_tests [NAME...]           runs the cases of all ops, or of those whose name contains a NAME
-// op_tests --perf [NAME...]    times them
-#include <chrono>
+// op_tests --perf [NAME...]    times them on all threads, best of many
+// op_tests --cpu [NAME...]     times them on one thread by its CPU time, for a machine that is busy
+#include <time.h>
+
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,21 +32,30 @@ void Report::fail(const std::string& message) {
   if (failures_ <= kShown) std::printf("    FAILED %s\n", message.c_str());
 }
 
+namespace {
+
+double seconds(clockid_t clock) {
+  timespec t;
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+}  // namespace
+
 void Perf::measure(const std::string& label, double flops, double bytes,
                    const std::function<void()>& f) const {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
+  const clockid_t clock = cpu_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
   f();
-  auto start = Clock::now();
+  double start = seconds(clock);
   f();
-  const double once = seconds(Clock::now() - start);
+  const double once = seconds(clock) - start;
   const int repeats = std::max(1, static_cast<int>(2e-3 / std::max(once, 1e-7)));
   double best = once;
-  const auto end = Clock::now() + std::chrono::milliseconds(400);
-  while (Clock::now() < end) {
-    start = Clock::now();
+  const double end = seconds(CLOCK_MONOTONIC) + 0.4;
+  while (seconds(CLOCK_MONOTONIC) < end) {
+    start = seconds(clock);
     for (int i = 0; i < repeats; ++i) f();
-    best = std::min(best, seconds(Clock::now() - start) / repeats);
+    best = std::min(best, (seconds(clock) - start) / repeats);
   }
   std::printf("  %-44s %10.2f us", label.c_str(), best * 1e6);
   if (flops > 0) std::printf("  %7.1f GFLOP/s", flops / best * 1e-9);
@@ -79,17 +90,20 @@ bool selected(const std::string& name, int count, char** names) {
   return count == 0;
 }
 
-int run(bool perf, int count, char** names) {
+enum class Mode { test, perf, cpu };
+
+int run(Mode mode, int count, char** names) {
   auto& tests = op_tests();
   std::sort(tests.begin(), tests.end(),
             [](const OpTest& a, const OpTest& b) { return a.name < b.name; });
   int passed = 0, failed = 0;
   for (const OpTest& test : tests) {
     if (!selected(test.name, count, names)) continue;
-    if (perf) {
+    if (mode != Mode::test) {
       if (!test.perf) continue;
       std::printf("%s\n", test.name.c_str());
-      test.perf(Perf(context(detect_isa(), default_threads())));
+      const bool cpu = mode == Mode::cpu;
+      test.perf(Perf(context(detect_isa(), cpu ? 1 : default_threads()), cpu));
       ++passed;
       continue;
     }
@@ -111,15 +125,17 @@ int run(bool perf, int count, char** names) {
 }  // namespace keyheads::test
 
 int main(int argc, char** argv) {
-  const bool perf = argc > 1 && std::strcmp(argv[1], "--perf") == 0;
-  const int skip = perf ? 2 : 1;
+  using keyheads::test::Mode;
+  const std::string first = argc > 1 ? argv[1] : "";
+  const Mode mode = first == "--perf" ? Mode::perf : first == "--cpu" ? Mode::cpu : Mode::test;
+  const int skip = mode == Mode::test ? 1 : 2;
   try {
     std::string isas;
     for (const keyheads::Isa isa : keyheads::supported_isas()) {
       isas += std::string(" ") + keyheads::isa_name(isa);
     }
     std::printf("%s:%s\n", keyheads::cpu_name().c_str(), isas.c_str());
-    return keyheads::test::run(perf, argc - skip, argv + skip);
+    return keyheads::test::run(mode, argc - skip, argv + skip);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "op_tests: %s\n", e.what());
     return 1;

@@ -31,10 +31,11 @@ class Report {
 // Times f, best of many, and prints a line.
 class Perf {
  public:
-  explicit Perf(Context ctx) : ctx(ctx) {}
+  Perf(Context ctx, bool cpu_time) : ctx(ctx), cpu_time(cpu_time) {}
   void measure(const std::string& label, double flops, double bytes,
                const std::function<void()>& f) const;
   mutable Context ctx;
+  bool cpu_time;  // of the calling thread, instead of elapsed time
 };
 
 struct OpTest {

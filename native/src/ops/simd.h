@@ -1,0 +1,38 @@
+// Vectors of the instruction set that this file is compiled for: Simd<float>, Simd<double>.
+// A leaf header (see base/view.h); everything is internal to the kernel that includes it.
+#pragma once
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "base/view.h"
+
+#if defined(__AVX512F__)
+#include "ops/simd_v4.h"
+#elif defined(__AVX2__)
+#include "ops/simd_v3.h"
+#else
+#include "ops/simd_v2.h"
+#endif
+
+namespace keyheads::ops {
+namespace {
+
+// a * b + c: fused (rounded once) wherever Simd::fma is.
+template <class T>
+KEYHEADS_INLINE T mul_add(T a, T b, T c) {
+#ifdef __FMA__
+  if constexpr (sizeof(T) == 4) return __builtin_fmaf(a, b, c);
+  return __builtin_fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+template <class T>
+KEYHEADS_INLINE T* align_up(T* p) {
+  return reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(p) + 63) & ~uintptr_t{63});
+}
+
+}  // namespace
+}  // namespace keyheads::ops

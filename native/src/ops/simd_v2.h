@@ -1,0 +1,55 @@
+// SSE4.2, without fused multiply-add. Included by simd.h only.
+#pragma once
+
+namespace keyheads::ops {
+namespace {
+
+template <class T>
+struct Simd;
+
+template <>
+struct Simd<float> {
+  using V = __m128;
+  static constexpr int64_t kWidth = 4;
+  static constexpr int kRegisters = 16;
+  KEYHEADS_INLINE static V zero() { return _mm_setzero_ps(); }
+  KEYHEADS_INLINE static V set(float x) { return _mm_set1_ps(x); }
+  KEYHEADS_INLINE static V load(const float* p) { return _mm_loadu_ps(p); }
+  KEYHEADS_INLINE static void store(float* p, V v) { _mm_storeu_ps(p, v); }
+  // the first n < kWidth elements; zeros after them
+  KEYHEADS_INLINE static V load_first(const float* p, int64_t n) {
+    V v = zero();
+    __builtin_memcpy(&v, p, static_cast<size_t>(n) * sizeof(float));
+    return v;
+  }
+  KEYHEADS_INLINE static void store_first(float* p, V v, int64_t n) {
+    __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(float));
+  }
+  KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+  KEYHEADS_INLINE static V max(V a, V b) { return _mm_max_ps(a, b); }
+};
+
+template <>
+struct Simd<double> {
+  using V = __m128d;
+  static constexpr int64_t kWidth = 2;
+  static constexpr int kRegisters = 16;
+  KEYHEADS_INLINE static V zero() { return _mm_setzero_pd(); }
+  KEYHEADS_INLINE static V set(double x) { return _mm_set1_pd(x); }
+  KEYHEADS_INLINE static V load(const double* p) { return _mm_loadu_pd(p); }
+  KEYHEADS_INLINE static V load(const float* p) {
+    return _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  KEYHEADS_INLINE static void store(double* p, V v) { _mm_storeu_pd(p, v); }
+  KEYHEADS_INLINE static V load_first(const double* p, int64_t n) {
+    return n == 0 ? zero() : _mm_load_sd(p);
+  }
+  KEYHEADS_INLINE static void store_first(double* p, V v, int64_t n) {
+    if (n != 0) _mm_store_sd(p, v);
+  }
+  KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm_add_pd(_mm_mul_pd(a, b), c); }
+  KEYHEADS_INLINE static V max(V a, V b) { return _mm_max_pd(a, b); }
+};
+
+}  // namespace
+}  // namespace keyheads::ops
