@@ -1,19 +1,17 @@
 /** Reads the items files of a command and says on stderr what was left out. */
-import { readFile } from "node:fs/promises";
 import { basename, extname } from "node:path";
 import type { ModelSpec } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
 import { evaluateItems } from "../evaluation/evaluate.ts";
 import type { Model } from "../model.ts";
-import type { Item } from "../tasks/item.ts";
 import { type ItemSet, type ReadItemsOptions, readItems } from "../tasks/items.ts";
+import { readTextItems } from "../tasks/text-control.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import type { Cli } from "./cli.ts";
 
 const shownReasons = 5;
-/** A text as control: so many of its tokens, each predicted from so many before it. */
+/** A text as control: so many of its tokens are predicted. */
 const textTokens = 512;
-const textContext = 32;
 
 interface Reader {
   readonly tokenizer: Tokenizer | undefined;
@@ -40,39 +38,16 @@ export async function loadItems(
   return set;
 }
 
-/** A control: an items file, or a .txt whose tokens are predicted one by one. */
+/** A control: an items file, or a .txt of which tokens here and there are predicted. */
 export async function loadControl(
   file: string,
   model: Model,
   cli: Cli,
-  options: ReadOptions,
+  { seed, ...options }: ReadOptions & { readonly seed: number },
 ): Promise<ItemSet> {
   if (extname(file) !== ".txt") return await loadItems(file, model, cli, options);
-  const text = await readFile(file, "utf8").catch((cause: Error) => {
-    throw new KeyheadsError("BAD_ITEMS", `cannot read ${file}: ${cause.message}`, { cause });
-  });
-  const ids = model.needTokenizer().encode(text);
-  const context = Math.min(textContext, model.spec.context);
-  if (ids.length < 2) {
-    throw new KeyheadsError("BAD_ITEMS", `${file} has ${ids.length} tokens; two are needed`);
-  }
-  const step = Math.max(1, Math.floor((ids.length - 1) / textTokens));
-  const items: Item[] = [];
-  for (let at = 1; at < ids.length; at += step) {
-    const before = ids.slice(Math.max(0, at - context), at);
-    const answer = ids[at] as number;
-    items.push({
-      id: `token ${at}`,
-      line: at,
-      promptIds: before,
-      answerIds: [answer],
-      target: 0,
-      reference: before,
-      answerId: answer,
-      roles: {},
-    });
-  }
-  return { name: basename(file), items, dropped: [] };
+  const { context } = model.spec;
+  return await readTextItems(file, model.needTokenizer(), { count: textTokens, context, seed });
 }
 
 /** Only what the model answers correctly; the others count as dropped. */

@@ -111,15 +111,17 @@ interface SetValues {
   readonly control: string | undefined;
   readonly onlyCorrect: boolean;
   readonly strict: boolean;
+  readonly seed: number;
 }
 
 async function readSets(model: Model, values: SetValues, cli: Cli) {
-  const { meanOver, control, strict } = values;
+  const { meanOver, control, strict, seed } = values;
   const all = await loadItems(values.items, model, cli, { strict });
   return {
     items: values.onlyCorrect ? await keepCorrect(model, all, cli) : all,
     meanOver:
       meanOver === undefined ? undefined : await loadItems(meanOver, model, cli, { strict }),
-    control: control === undefined ? undefined : await loadControl(control, model, cli, { strict }),
+    control:
+      control === undefined ? undefined : await loadControl(control, model, cli, { strict, seed }),
   };
 }
