@@ -156,6 +156,11 @@ describe("bad input", () => {
       code: "BAD_ITEMS",
       message: "item q (line 9) has no answer token; it needs at least one",
     });
+    const long = [{ id: "q", line: 9, promptIds: Array(80).fill(1), answerIds: [1] }];
+    await expect(run({ train: [...randomItems(3, 100), ...long] })).rejects.toMatchObject({
+      code: "BAD_ITEMS",
+      message: expect.stringMatching(/item 3 .*has 81 tokens.*context is/),
+    });
     await expect(run({ select: { heads: parseHeads("7.0") } })).rejects.toThrow(
       "head 7.0 does not exist",
     );

@@ -7,7 +7,7 @@
 import type { CallOptions } from "../engine.ts";
 import { KeyheadsError } from "../errors.ts";
 import type { Model } from "../model.ts";
-import { type AnswerSet, answerBatch, countItems, tokenBatches } from "./answers.ts";
+import { type AnswerSet, answerBatch, checkContext, countItems, tokenBatches } from "./answers.ts";
 
 /** The part of a model that evaluation needs. */
 export type Predictor = Pick<Model, "forward" | "spec">;
@@ -106,18 +106,6 @@ export function answerLogprob(read: RowsRead, item: number): number {
     sum += read.logprob[row] as number;
   }
   return sum;
-}
-
-/** The last answer token is never read, so an item may be one token longer than the context. */
-function checkContext(set: AnswerSet, context: number): void {
-  for (let item = 0; item < countItems(set); ++item) {
-    const length = (set.offsets[item + 1] as number) - (set.offsets[item] as number);
-    if (length - 1 <= context) continue;
-    throw new KeyheadsError(
-      "BAD_ITEMS",
-      `item ${item} has ${length} tokens of prompt and answer; this model reads at most ${context}`,
-    );
-  }
 }
 
 function logprobs(logits: ArrayLike<number>, logsumexp: ArrayLike<number>): Float64Array {

@@ -84,6 +84,21 @@ export function countItems(set: AnswerSet): number {
   return set.answerStarts.length;
 }
 
+/**
+ * Throws BAD_ITEMS for an item that a model of this context cannot read. The last answer token is
+ * never read, so an item may be one token longer.
+ */
+export function checkContext(set: AnswerSet, context: number): void {
+  for (let item = 0; item < countItems(set); ++item) {
+    const length = (set.offsets[item + 1] as number) - (set.offsets[item] as number);
+    if (length - 1 <= context) continue;
+    throw new KeyheadsError(
+      "BAD_ITEMS",
+      `item ${item} (counted from 0) has ${length} tokens of prompt and answer; this model's context is ${context}`,
+    );
+  }
+}
+
 /** One set after the other. */
 export function joinAnswers(sets: readonly AnswerSet[]): AnswerSet {
   return takeAnswers(

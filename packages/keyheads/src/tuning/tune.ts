@@ -3,7 +3,7 @@
 // moments, decay and clipping see the selected slices only; everything else keeps its bits, which
 // hashes before and after check.
 import { KeyheadsError } from "../errors.ts";
-import { type AnswerSet, answersOf, countItems } from "../evaluation/answers.ts";
+import { type AnswerSet, answersOf, checkContext, countItems } from "../evaluation/answers.ts";
 import type { Model } from "../model.ts";
 import type { TuneResult } from "../results.ts";
 import { compareHashes, hashWeights, unselectedDigest } from "../save/isolation.ts";
@@ -29,6 +29,7 @@ export async function tune(model: Model, options: TuneOptions): Promise<TuneResu
   const started = performance.now();
   const plan = planTuning(model, options);
   const set = "tokens" in options.train ? options.train : answersOf(options.train);
+  checkContext(set, model.spec.context);
   const run = checkRun(options, countItems(set), gradientScale(model, plan, options));
   const before = await hashWeights(model, plan.slices);
   const settings = runSettings(plan, set, run, {
