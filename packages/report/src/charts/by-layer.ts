@@ -2,7 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import { type Html, html } from "../html.ts";
 import { isNumber, type Maybe } from "../text/numbers.ts";
-import { draw, integerTicks } from "./draw.ts";
+import { draw, integerTicks, roundAxis } from "./draw.ts";
 import { type LegendItem, legend } from "./figure.ts";
 
 export interface Series {
@@ -37,7 +37,9 @@ const width = 300;
 
 export function byLayer(chart: ByLayer): Html {
   const points = chart.series.flatMap((series) =>
-    series.values.flatMap((value, layer) => (isNumber(value) ? [{ layer, value, series }] : [])),
+    series.values.flatMap((value, layer) =>
+      isNumber(value) && (chart.scale !== "log" || value > 0) ? [{ layer, value, series }] : [],
+    ),
   );
   const items: LegendItem[] = chart.series.map(({ label, color, dashed }) => ({
     label,
@@ -50,10 +52,9 @@ export function byLayer(chart: ByLayer): Html {
 function picture(chart: ByLayer, points: readonly Point[]): Html {
   const layers = Math.max(1, ...chart.series.map((s) => s.values.length));
   const values = [...points.map((p) => p.value), ...(chart.include ?? [])];
-  const low = Math.min(...values);
-  const high = Math.max(...values);
-  const ticks = chart.ticks ? [...chart.ticks] : 5;
-  const pad = low === high ? Math.abs(low) * 0.1 || 1 : 0;
+  const round = roundAxis(values);
+  const log = chart.scale === "log";
+  const ticks = log ? [...(chart.ticks ?? [])] : round.ticks;
   return draw({
     width,
     height: 220,
@@ -66,8 +67,7 @@ function picture(chart: ByLayer, points: readonly Point[]): Html {
     x: { domain: [-0.5, layers - 0.5], axis: null },
     y: {
       type: chart.scale ?? "linear",
-      domain: values.length > 0 ? [low, high + pad] : [0, 1],
-      nice: chart.scale !== "log",
+      domain: log ? [Math.min(1, ...values), Math.max(2, ...values)] : round.domain,
       reverse: chart.reverse ?? false,
       axis: null,
     },

@@ -4,7 +4,7 @@
  */
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
-import { escapeHtml, type Html, raw } from "../html.ts";
+import { escapeHtml, type Html, printable, raw } from "../html.ts";
 
 export interface Drawing extends Plot.PlotOptions {
   readonly width: number;
@@ -24,7 +24,8 @@ export function draw(drawing: Drawing): Html {
     querySelector(selector: string): { remove(): void } | null;
   };
   svg.querySelector("style")?.remove();
-  const markup = svg.outerHTML;
+  // Names of roles or classes come from data and may hold what no document may.
+  const markup = printable(svg.outerHTML);
   const open = markup.indexOf(">") + 1;
   const { width, height } = drawing;
   // An explicit size, role and name instead of Plot's own; the rest of the element is Plot's.
@@ -55,6 +56,22 @@ export function clip(text: string, width: number): string {
 /** Pixels that 11 px text takes, near enough for a margin. */
 export function textWidth(text: string): number {
   return [...text].length * 6.2;
+}
+
+/** A round axis around the values: its ticks, about `most` of them, and its ends. */
+export function roundAxis(
+  values: readonly number[],
+  most = 5,
+): { ticks: number[]; domain: [number, number] } {
+  const low = values.length > 0 ? Math.min(...values) : 0;
+  const high = values.length > 0 ? Math.max(...values) : 1;
+  const span = high - low || Math.abs(high) || 1;
+  const power = 10 ** Math.floor(Math.log10(span / most));
+  const step = power * ([1, 2, 5, 10].find((s) => span / (s * power) <= most) ?? 10);
+  const from = Math.floor(low / step + 1e-9);
+  const to = Math.max(from + 1, Math.ceil(high / step - 1e-9));
+  const ticks = Array.from({ length: to - from + 1 }, (_, i) => (from + i) * step);
+  return { ticks, domain: [from * step, to * step] };
 }
 
 /** Whole-number ticks of an axis with `n` places, at most `most` of them. */

@@ -20,6 +20,8 @@ export interface HeatMap {
   /** Smallest cell; a map that needs more width than `width` scrolls. */
   readonly minCell: number;
   readonly maxCell: number;
+  /** Keeps its size on a narrow page and scrolls there. */
+  readonly scrolls?: boolean;
 }
 
 interface Cell {
@@ -50,12 +52,13 @@ export function heatMap(map: HeatMap): Html {
   const cellHeight = Math.min(cellWidth, 34);
   const width = Math.ceil(margin.left + margin.right + Math.max(1, columns) * cellWidth);
   const height = margin.top + margin.bottom + Math.max(1, view.layers) * cellHeight;
+  const scrolls = map.scrolls || width > map.width;
   const chart = draw({
     width,
     height,
     title: map.title,
     description: map.description,
-    keepSize: width > map.width,
+    keepSize: scrolls,
     marginLeft: margin.left,
     marginRight: margin.right,
     marginTop: margin.top,
@@ -64,7 +67,7 @@ export function heatMap(map: HeatMap): Html {
     y: { domain: [0, Math.max(1, view.layers)], reverse: true, axis: null },
     marks: [...cellMarks(map, cells(view), cellWidth), ...axisMarks(view, cellWidth, cellHeight)],
   });
-  return width > map.width ? scrollBox(`${map.title} (scrolls sideways)`, chart) : chart;
+  return scrolls ? scrollBox(`${map.title} (scrolls sideways)`, chart) : chart;
 }
 
 function cells(view: EffectView): Cell[] {

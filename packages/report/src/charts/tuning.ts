@@ -2,7 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import { type Html, html } from "../html.ts";
 import type { TunedMethod } from "../results.ts";
-import { isNumber, signed } from "../text/numbers.ts";
+import { isNumber, plain, signed } from "../text/numbers.ts";
 import { draw } from "./draw.ts";
 import { type LegendItem, legend } from "./figure.ts";
 
@@ -44,7 +44,7 @@ export function tuningScatter(
   const reached = methods.filter((m) => isNumber(m.updates) && isNumber(m.collateral));
   const key = reached.find((m) => m.kind === "key");
   const hint = (m: TunedMethod) =>
-    `${m.title}: ${m.updates} updates, ${signed(m.collateral)} points lost elsewhere`;
+    `${m.title}: ${plain(m.updates)} updates, ${signed(m.collateral)} points lost elsewhere`;
   return html`${draw({
     width: 380,
     height: 300,

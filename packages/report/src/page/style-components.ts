@@ -113,6 +113,8 @@ const pieces = `
 .weighted .token { min-width: 2.7em; background: color-mix(in srgb, var(--helps) calc(var(--w) * 0.55), var(--soft)); }
 .weighted small { font-variant-numeric: tabular-nums; }
 .predictions { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 230px), 1fr)); gap: 12px 32px; }
+.top-token { white-space: nowrap; margin-right: 10px; }
+.top-token code { background: var(--soft); border-radius: 4px; padding: 1px 5px; }
 .meter { list-style: none; margin: 0; padding: 0; font-size: 0.92rem; }
 .meter li { display: grid; grid-template-columns: minmax(2em, max-content) 1fr 5.4em; gap: 10px; align-items: center; padding: 2px 0; }
 .meter code { max-width: 9em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }

@@ -9,10 +9,10 @@ const variables = `
   color-scheme: light dark;
   --page: #f6f6f3; --surface: #ffffff; --ink: #1d2127; --muted: #5c6570; --line: #e2e3df;
   --link: #17599c; --soft: #eef1f4;
-  --helps: #1b64ad; --against: #c4560a; --mlp: #2a8f74;
+  --helps: #1b64ad; --against: #b95008; --mlp: #2a8f74;
   --cell-weak: #1d2127; --cell-middle: #1d2127; --cell-strong: #ffffff;
   --c-key: #1b64ad; --c-control: #2a8f74; --c-random: #858e99; --c-band: #d5d9de;
-  --c-a: #c4560a; --c-b: #9b4f96; --c-lowest: #c4560a; --c-mlp-tuned: #2a8f74; --c-full: #9b4f96;
+  --c-a: #b95008; --c-b: #9b4f96; --c-lowest: #b95008; --c-mlp-tuned: #2a8f74; --c-full: #9b4f96;
   --on-role: #14181d;
   --yes: #1b64ad; --yes-soft: #e6f0fa; --no: #a04407; --no-soft: #fbeee3;
 }

@@ -6,7 +6,7 @@ import { type Column, table } from "../charts/table.ts";
 import { roleColors } from "../colors.ts";
 import { type Html, html } from "../html.ts";
 import type { AttendResult, Experiment, LensCosines, LensLayer, LensResult } from "../results.ts";
-import { count, isNumber, number, percent, percentRange, plain } from "../text/numbers.ts";
+import { count, isNumber, list, number, percent, percentRange, plain } from "../text/numbers.ts";
 import { visible } from "../text/tokens.ts";
 import type { Part } from "./part.ts";
 
@@ -68,7 +68,7 @@ function phaseText(lens: LensResult): string {
     isNumber(inflection) && `turn at layer ${inflection}`,
     isNumber(end) && `are done at layer ${end}`,
   ].filter((text) => text !== false);
-  return named.length > 0 ? ` By the cosines, the MLPs ${named.join(", ")}.` : "";
+  return named.length > 0 ? ` By the cosines, the MLPs ${list(named)}.` : "";
 }
 
 const rankTicks = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5];
@@ -173,7 +173,8 @@ function lensTable(lens: LensResult): Html {
         head: "Most often on top",
         cell: (l) =>
           (l.topTokens ?? []).map(
-            ({ token, share }) => html`<code>${visible(token)}</code> ${percent(share, 0)} `,
+            ({ token, share }) =>
+              html`<span class="top-token"><code>${visible(token)}</code> ${percent(share, 0)}</span> `,
           ),
       },
     ],

@@ -30,6 +30,7 @@ export function directPart(experiment: Experiment, prefix: string): Part {
       description: describe(view),
       minCell: 20,
       maxCell: small ? 58 : 44,
+      scrolls: !small,
     });
   const body = html`<p>${writers(experiment)}</p>
 <p>Each cell replaces the output of one head (or MLP) at the last token by what it
@@ -50,7 +51,7 @@ ${figure({
       ? "Shares can add up to more than 100 %: what a head writes flows on through the MLPs and counts there again."
       : null,
 })}
-<div${small ? null : html` class="row-of-charts"`}>
+<div${small ? null : html` class="pair"`}>
 ${bars(view, "head", small ? 8 : 12)}
 ${bars(view, "mlp", small ? 4 : 12)}
 </div>

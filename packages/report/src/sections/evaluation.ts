@@ -4,7 +4,7 @@ import { figure } from "../charts/figure.ts";
 import { table } from "../charts/table.ts";
 import { type Html, html } from "../html.ts";
 import type { ClassAccuracy, RunResult } from "../results.ts";
-import { count, percent, percentRange, points } from "../text/numbers.ts";
+import { percent, percentRange, plural, points } from "../text/numbers.ts";
 import type { Part } from "./part.ts";
 import { type ClassChange, changes } from "./summary.ts";
 
@@ -32,13 +32,16 @@ function withInterval(accuracy: ClassAccuracy): Html {
   return html`${percent(accuracy.accuracy)}${interval ? html`<br><small>${interval}</small>` : null}`;
 }
 
+function className(row: { readonly title: string; readonly n: number }): Html {
+  return html`${row.title}<br><small>${plural(row.n, "item")}</small>`;
+}
+
 function changeTable(rows: readonly ClassChange[]): Html {
   return table<ClassChange>({
     caption: "Accuracy by class with 95 % intervals",
     showCaption: true,
     columns: [
-      { head: "Class", cell: (c) => c.title, rowHead: true },
-      { head: "Items", cell: (c) => count(c.n), align: "right" },
+      { head: "Class", cell: className, rowHead: true },
       { head: "Before", cell: (c) => withInterval(c.before), align: "right" },
       { head: "After", cell: (c) => withInterval(c.after), align: "right" },
       { head: "Change (points)", cell: (c) => changeCell(c.change), align: "right" },
@@ -48,8 +51,8 @@ function changeTable(rows: readonly ClassChange[]): Html {
 }
 
 function changeCell(change: number): Html {
-  const className = change > 0 ? "gain" : change < 0 ? "loss" : "same";
-  return html`<span class="${className}">${points(change)}</span>`;
+  const look = change > 0 ? "gain" : change < 0 ? "loss" : "same";
+  return html`<span class="${look}">${points(change)}</span>`;
 }
 
 function onlyTable(rows: readonly ClassAccuracy[]): Html {
@@ -57,8 +60,7 @@ function onlyTable(rows: readonly ClassAccuracy[]): Html {
     caption: "Accuracy by class with 95 % intervals",
     showCaption: true,
     columns: [
-      { head: "Class", cell: (c) => c.title, rowHead: true },
-      { head: "Items", cell: (c) => count(c.n), align: "right" },
+      { head: "Class", cell: className, rowHead: true },
       { head: "Accuracy", cell: withInterval, align: "right" },
     ],
     rows,

@@ -1,14 +1,14 @@
 /** Title, model and the few facts that identify a run. */
 import { type Html, html, join } from "../html.ts";
 import type { RunResult } from "../results.ts";
-import { dateTime, magnitude, plural } from "../text/numbers.ts";
+import { count, dateTime, magnitude, plural } from "../text/numbers.ts";
 
 export function header(run: RunResult): Html {
   const { model, task } = run;
   const heads =
     model.kvHeads === model.heads
       ? plural(model.heads, "head")
-      : `${plural(model.heads, "head")} (${model.kvHeads} key/value)`;
+      : `${plural(model.heads, "head")} (${count(model.kvHeads)} key/value)`;
   const facts = [
     html`<strong>${model.name}</strong>`,
     model.architecture,

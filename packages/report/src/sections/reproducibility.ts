@@ -2,7 +2,16 @@
 import { table } from "../charts/table.ts";
 import { type Html, html } from "../html.ts";
 import type { Dropped, Experiment, RunResult } from "../results.ts";
-import { bytes, count, dateTime, isNumber, percent, seconds } from "../text/numbers.ts";
+import {
+  bytes,
+  count,
+  dateTime,
+  digits,
+  isNumber,
+  percent,
+  plural,
+  seconds,
+} from "../text/numbers.ts";
 import type { Part } from "./part.ts";
 
 export function reproducibility(run: RunResult): Part {
@@ -13,15 +22,15 @@ export function reproducibility(run: RunResult): Part {
     ["Model", `${model.name} (${model.architecture})`],
     [
       "Shape",
-      `${model.layers} layers, ${model.heads} heads, ${model.kvHeads} key/value heads, width ${model.dModel}`,
+      `${plural(model.layers, "layer")}, ${plural(model.heads, "head")}, ${count(model.kvHeads)} key/value, width ${digits(model.dModel)}`,
     ],
     ["Parameters", count(model.parameters)],
     ["Device", run.device],
     ["Precision", run.dtype],
-    ["Seed", String(run.seed)],
+    ["Seed", digits(run.seed)],
     ["Wall time", seconds(run.seconds)],
     ["Peak memory", bytes(run.peakBytes)],
-    ["Schema of results.json", String(run.schemaVersion)],
+    ["Schema of results.json", digits(run.schemaVersion)],
   ];
   const body = html`<div class="pair">
 <div>${pairs("The run", rows)}</div>

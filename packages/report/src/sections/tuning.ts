@@ -6,6 +6,7 @@ import { type Html, html } from "../html.ts";
 import type { RunResult, TunedMethod, TuningComparison } from "../results.ts";
 import {
   count,
+  digits,
   isNumber,
   list,
   magnitude,
@@ -67,7 +68,7 @@ function charts(comparison: TuningComparison): Html | null {
   });
   if (panels.length === 0) return null;
   return html`${tuningLegend(comparison.methods)}
-<div class="row-of-charts">${panels}</div>
+<div class="pair">${panels}</div>
 <p class="note">Better is down and to the left.</p>`;
 }
 
@@ -137,7 +138,7 @@ function runTable(methods: readonly TunedMethod[]): Html {
       { head: "Method", cell: (m) => m.title, rowHead: true },
       { head: "Trains", cell: trains },
       { head: "Replay", cell: (m) => (m.replay ? "yes" : "no") },
-      { head: "Seed", cell: (m) => String(m.seed), align: "right" },
+      { head: "Seed", cell: (m) => digits(m.seed), align: "right" },
       { head: "Learning rate", cell: (m) => plain(m.lr), align: "right" },
       {
         head: "Updates",
@@ -152,13 +153,14 @@ function runTable(methods: readonly TunedMethod[]): Html {
 }
 
 function trains(m: TunedMethod): string {
-  const mlps = m.mlps.map((layer) => `MLP ${layer}`);
+  const mlps = m.mlps.map((layer) => `MLP ${digits(layer)}`);
   const shown = [...m.heads, ...mlps];
   if (shown.length > 12) return `${shown.slice(0, 12).join(", ")}, … (${shown.length})`;
   return shown.join(", ") || (m.kind === "full" ? "everything" : missing);
 }
 
-function isolation({ isolation: report }: TuningComparison): Html {
+function isolation({ isolation: report }: TuningComparison): Html | null {
+  if (!isNumber(report.unselectedChanged)) return null;
   const intact = report.unselectedChanged === 0;
   return html`<p>${intact ? html`<span class="badge supported">Isolated</span>` : html`<span class="badge not-supported">Not isolated</span>`}
 ${count(report.checked)} weight slices were hashed before and after: ${

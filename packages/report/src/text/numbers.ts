@@ -81,6 +81,11 @@ export function count(value: Maybe): string {
   return value < -0.5 ? minus + text : text;
 }
 
+/** A number that names something, such as a seed: all digits, no separators. */
+export function digits(value: Maybe): string {
+  return isNumber(value) ? String(value) : missing;
+}
+
 /** Parameters and the like: 796672 as "797 thousand". */
 export function magnitude(value: Maybe): string {
   if (!isNumber(value)) return missing;
