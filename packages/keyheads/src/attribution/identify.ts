@@ -6,6 +6,7 @@ import { KeyheadsError } from "../errors.ts";
 import type { CallOptions, Model } from "../model.ts";
 import type { IdentifyResult } from "../results.ts";
 import type { Item, ItemSet } from "../tasks/items.ts";
+import { chunkSize } from "./chunk-size.ts";
 import { allHeads, allMlps, type Component } from "./component.ts";
 import { describe } from "./describe.ts";
 import { chooseEffect } from "./effects.ts";
@@ -15,9 +16,6 @@ import { droppedOf, itemsOf, makePairs, type Pair } from "./pairs.ts";
 import { type Patching, patchSenders } from "./patch.ts";
 import { pickReading, readRuns } from "./reading.ts";
 import { screen } from "./validity.ts";
-
-/** Bytes that the values of X_c may take in one call. */
-const chunkBytes = 64 * 2 ** 20;
 
 /**
  * Effect of every head and MLP on the answer, as mean(patched - reference).
@@ -39,7 +37,12 @@ export async function identify(
   const kind = options.counterfactual ?? "own";
   const all = makePairs(itemsOf(items), kind, positions, options.seed ?? 0);
   const effect = chooseEffect(options.effect, all);
-  const batch = options.batch ?? defaultBatch(model, all, positions);
+  const senders = sendersOf(model.spec, options.senders ?? ["heads", "mlps"]);
+  const longest = all.reduce(
+    (most, pair) => Math.max(most, pair.reference.length, pair.counterfactual.length),
+    0,
+  );
+  const batch = options.batch ?? chunkSize(model, longest, positions, 3 * senders.length);
   const call: CallOptions = options.signal ? { signal: options.signal } : {};
 
   const ofReference = await readRuns(model, all, (pair) => pair.reference, batch, call);
@@ -52,7 +55,6 @@ export async function identify(
   const reference = pickReading(ofReference, kept);
   const counterfactual = pickReading(ofCounterfactual, kept);
 
-  const senders = sendersOf(model.spec, options.senders ?? ["heads", "mlps"]);
   const patching: Patching = {
     ...{ method, positions, mlpPath, senders, batch },
     logsumexp: effect.needsLogsumexp,
@@ -105,11 +107,4 @@ function sendersOf(spec: ModelSpec, kinds: NonNullable<IdentifyOptions["senders"
     ...(kinds.includes("heads") ? allHeads(spec) : []),
     ...(kinds.includes("mlps") ? allMlps(spec) : []),
   ];
-}
-
-function defaultBatch(model: Model, pairs: readonly Pair[], positions: Positions): number {
-  const { layers, heads, dHead, dModel } = model.spec;
-  const rows = positions === "end" ? 1 : Math.max(...pairs.map((pair) => pair.reference.length));
-  const bytes = rows * layers * (heads * dHead + dModel) * (model.dtype === "f64" ? 8 : 4);
-  return Math.max(1, Math.floor(chunkBytes / bytes));
 }

@@ -1,4 +1,5 @@
 // Accuracy on one set of items with each of many sets of heads and MLPs removed: one sweep a chunk.
+import { chunkSize } from "../attribution/chunk-size.ts";
 import type { Component } from "../attribution/component.ts";
 import { itemsOf } from "../attribution/pairs.ts";
 import { runSweep } from "../attribution/sweep.ts";
@@ -6,10 +7,6 @@ import type { CallOptions, Model } from "../model.ts";
 import { type Case, casesOf } from "./cases.ts";
 import type { AblationOptions, Items } from "./options.ts";
 import { prepareReplacement } from "./replacement.ts";
-
-/** Bytes that replacements may take in one call, and answers that one call gives back. */
-const chunkBytes = 64 * 2 ** 20;
-const chunkAnswers = 2 ** 22;
 
 export interface Accuracies {
   /** With nothing removed. */
@@ -31,8 +28,10 @@ export async function ablate(
   const { ablation = "mean", positions = "all", answer = "all", align, seed = 0 } = options;
   const cases = casesOf(items, answer, role);
   const over = meanOver ? casesOf(meanOver, answer, "mean-over") : cases;
-  const batch =
-    options.batch ?? defaultBatch(model, [...cases, ...over], positions, variants.length);
+  const longest = [...cases, ...over].reduce((most, one) => {
+    return Math.max(most, one.sequence.length);
+  }, 0);
+  const batch = options.batch ?? chunkSize(model, longest, positions, variants.length);
   const call: CallOptions = options.signal ? { signal: options.signal } : {};
   const settings = { ablation, positions, align, seed, batch };
   const replacement = await prepareReplacement(model, cases, over, settings, call);
@@ -86,18 +85,4 @@ function markWrong(right: Uint8Array, cases: readonly Case[], answers: Int32Arra
   cases.forEach((one, i) => {
     if (answers[i] !== one.answer) right[one.item] = 0;
   });
-}
-
-function defaultBatch(
-  model: Model,
-  cases: readonly Case[],
-  positions: "end" | "all",
-  variants: number,
-): number {
-  const { layers, heads, dHead, dModel } = model.spec;
-  const longest = cases.reduce((most, one) => Math.max(most, one.sequence.length), 0);
-  const rows = positions === "end" ? 1 : longest;
-  const bytes = rows * layers * (heads * dHead + dModel) * (model.dtype === "f64" ? 8 : 4);
-  const most = Math.min(chunkBytes / bytes, chunkAnswers / Math.max(1, variants));
-  return Math.max(1, Math.floor(most));
 }
