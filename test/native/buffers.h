@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -17,6 +18,22 @@
 #include "random.h"
 
 namespace keyheads::test {
+
+// Memory at multiples of 64 bytes, as weights have it in the engine.
+template <class T>
+struct Aligned {
+  using value_type = T;
+  Aligned() = default;
+  template <class U>
+  Aligned(const Aligned<U>&) {}
+  T* allocate(size_t n) {
+    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64)));
+  }
+  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+  friend bool operator==(const Aligned&, const Aligned&) { return true; }
+};
+template <class T>
+using Memory = std::vector<T, Aligned<T>>;
 
 // What an op does with a tensor.
 enum class Role {
@@ -43,8 +60,8 @@ struct Field {
   bool packed = false;
   int64_t row0 = 0, col0 = 0;  // of a gradient: where it lies in its tensor
   int64_t begin = 0, stride = 0;
-  std::vector<T> memory{};
-  std::vector<T> start{};  // the values before the call
+  Memory<T> memory{};
+  Memory<T> start{};  // the values before the call
 
   T& at(int64_t r, int64_t c) {
     if (packed) return panels().at(r, c);
@@ -131,7 +148,7 @@ class Buffers {
   // that the op changed; empty if there is none.
   std::string touched() {
     for (auto& [name, f] : fields_) {
-      std::vector<T> expected = f.start;
+      Memory<T> expected = f.start;
       if (is_written(f.role)) {
         for (int64_t r = 0; r < f.rows; ++r) {
           for (int64_t c = 0; c < f.cols; ++c) {

@@ -14,7 +14,7 @@ template <class I>
 KEYHEADS_INLINE I larger(I a, I b) {
   return a < b ? b : a;
 }
-KEYHEADS_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+KEYHEADS_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // About 10 us of work: less is not worth waking a thread for.
 inline constexpr int64_t kChunkCost = 16384;

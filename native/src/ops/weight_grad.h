@@ -10,11 +10,9 @@ namespace {
 template <class T>
 class WeightGradBlock {
  public:
-  static constexpr int64_t kDepth = 256;
-
   WeightGradBlock(int64_t rows, int64_t cols)
       : tiles_(ceil_div(rows, kTileRows)), strips_(ceil_div(cols, W)) {
-    const int64_t left = (tiles_ * kTileRows + W) * kDepth, right = strips_ * W * kDepth;
+    const int64_t left = tiles_ * kTile + W, right = strips_ * kStrip;
     left_ = align_up(
         static_cast<T*>(thread_scratch(static_cast<size_t>(left + right) * sizeof(T) + 128)));
     right_ = align_up(left_ + left);
@@ -26,26 +24,37 @@ class WeightGradBlock {
       const int64_t depth = smaller(kDepth, dy.rows - m);
       pack_left(dy, m, depth);
       pack_right(x, m, depth);
-      const Right<T> right{right_, W, W * kDepth};
       for (int64_t t = 0; t < tiles_; ++t) {
-        const int64_t rows = smaller<int64_t>(kTileRows, dw.rows - t * kTileRows);
-        tile_rows<T>(rows, {left_ + t * kTileRows * kDepth, 1, kTileRows}, right,
-                     {dw.row(t * kTileRows), dw.stride, dw.cols, true, nullptr}, depth);
+        const int64_t row = t * kTileRows;
+        tile_rows<T>(smaller<int64_t>(kTileRows, dw.rows - row), {left_ + t * kTile, 1, kTileRows},
+                     {right_, W, kStrip}, {dw.row(row), dw.stride, dw.cols, true}, depth);
       }
     }
   }
 
  private:
   static constexpr int64_t W = Simd<T>::kWidth;
+  static constexpr int64_t kDepth = 256;
+  // A cache line more than the data: at a power of two, rows of all strips would fall on one place
+  // in the cache.
+  static constexpr int64_t kTile = kDepth * kTileRows + 64 / sizeof(T);
+  static constexpr int64_t kStrip = kDepth * W + 64 / sizeof(T);
 
-  // [tiles][depth][6]. Whole vectors are written; what is beyond the 6 is overwritten by the next.
+  // [tiles][depth][6]. Whole vectors are written: the next row overwrites what is too much.
   KEYHEADS_INLINE void pack_left(const Mat<const T>& dy, int64_t m, int64_t depth) const {
-    for (int64_t t = 0; t < tiles_; ++t) {
-      T* to = left_ + t * kTileRows * kDepth;
-      const T* from = dy.row(m) + t * kTileRows;
-      const int64_t cols = smaller<int64_t>(kTileRows, dy.cols - t * kTileRows);
-      for (int64_t i = 0; i < depth; ++i) {
-        for (int64_t j = 0; j < cols; ++j) to[i * kTileRows + j] = from[i * dy.stride + j];
+    using S = Simd<T>;
+    constexpr int64_t kReach = ceil_div(kTileRows, W) * W;
+    for (int64_t i = 0; i < depth; ++i) {
+      const T* from = dy.row(m + i);
+      T* to = left_ + i * kTileRows;
+      int64_t t = 0;
+      for (; t * kTileRows + kReach <= dy.cols; ++t) {
+        for (int64_t j = 0; j < kReach; j += W) {
+          S::store(to + t * kTile + j, S::load(from + t * kTileRows + j));
+        }
+      }
+      for (int64_t j = t * kTileRows; j < dy.cols; ++j) {
+        to[j / kTileRows * kTile + j % kTileRows] = from[j];
       }
     }
   }
@@ -53,14 +62,12 @@ class WeightGradBlock {
   // [strips][depth][W], zeros beyond the last column
   KEYHEADS_INLINE void pack_right(const Mat<const T>& x, int64_t m, int64_t depth) const {
     using S = Simd<T>;
-    for (int64_t s = 0; s < strips_; ++s) {
-      T* to = right_ + s * W * kDepth;
-      const T* from = x.row(m) + s * W;
-      const int64_t cols = x.cols - s * W;
-      for (int64_t i = 0; i < depth; ++i) {
-        const T* row = from + i * x.stride;
-        S::store(to + i * W, cols >= W ? S::load(row) : S::load_first(row, cols));
-      }
+    const int64_t whole = x.cols / W, rest = x.cols % W;
+    for (int64_t i = 0; i < depth; ++i) {
+      const T* from = x.row(m + i);
+      T* to = right_ + i * W;
+      for (int64_t s = 0; s < whole; ++s) S::store(to + s * kStrip, S::load(from + s * W));
+      if (rest) S::store(to + whole * kStrip, S::load_first(from + whole * W, rest));
     }
   }
 
