@@ -31,12 +31,13 @@ const shareOf = (result, head) => {
 const [first] = results.experiments;
 expect("results.json has no experiment", first !== undefined);
 if (first) {
-  expect(`too few items: ${first.direct.items.used}`, first.direct.items.used >= 500);
+  const direct = first.directOnAll ?? first.direct;
+  expect(`too few items: ${direct.items.used}`, direct.items.used >= 500);
   for (const [head, wanted] of Object.entries(directHeads)) {
-    near(`direct share of head ${head}`, shareOf(first.direct, head), wanted);
+    near(`direct share of head ${head}`, shareOf(direct, head), wanted);
   }
   for (const [layer, wanted] of Object.entries(mlps)) {
-    near(`direct share of MLP ${layer}`, first.direct.mlpShares[layer], wanted);
+    near(`direct share of MLP ${layer}`, direct.mlpShares[layer], wanted);
   }
   expect("no total effect at all positions", first.totalAll !== undefined);
   for (const [head, wanted] of Object.entries(first.totalAll ? upstreamHeads : {})) {
