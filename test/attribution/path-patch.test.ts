@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { identify } from "../../packages/keyheads/src/attribution/identify.ts";
 import { pathPatch } from "../../packages/keyheads/src/attribution/path-patch.ts";
 import { Model } from "../../packages/keyheads/src/model.ts";
+import type { Item } from "../../packages/keyheads/src/tasks/items.ts";
 import { negativeControl } from "../../packages/keyheads/src/validation/negative-control.ts";
 import { fixture, fixtures, loadPlanted, readGolden } from "./golden-items.ts";
 
@@ -76,6 +77,49 @@ describe.each(fixtures)("%s", (name) => {
     await close(all.heads.flat(), "act.head");
     await close(all.mlps, "act.mlp");
   });
+
+  it.each(["logit-difference", "logprob", "prob", "relative-logit", "ie", "normalised"] as const)(
+    "computes %s as its equation does from the golden logits",
+    async (effect) => {
+      using model = await Model.load(fixture(name), { dtype: "f64" });
+      const golden = await readGolden(name);
+      const { items, vocab } = golden;
+      const [clean, cf] = [await golden.tensor("logits"), await golden.tensor("cf.logits")];
+      const patched = await golden.tensor("path.head");
+      const read = (logits: Float64Array, row: number, b: number) => {
+        const all = logits.subarray(row * vocab, (row + 1) * vocab);
+        const sum = all.reduce((total, logit) => total + Math.exp(logit), 0);
+        const { answerId, counterfactualAnswerId } = items[b] as Item;
+        const [c, other] = [answerId, counterfactualAnswerId as number];
+        const [lc, lo] = [all[c] as number, all[other] as number];
+        return { lc, lo, pc: Math.exp(lc) / sum, po: Math.exp(lo) / sum };
+      };
+      type Read = ReturnType<typeof read>;
+      const difference = (r: Read, p: Read) => p.lc - p.lo - (r.lc - r.lo);
+      const of = {
+        "logit-difference": difference,
+        logprob: (r: Read, p: Read) => Math.log(p.pc) - Math.log(r.pc),
+        prob: (r: Read, p: Read) => p.pc - r.pc,
+        "relative-logit": (r: Read, p: Read) => (p.lc - r.lc) / r.lc,
+        ie: (r: Read, p: Read) => ((p.po - r.po) / r.po + (r.pc - p.pc) / p.pc) / 2,
+        normalised: difference,
+      }[effect];
+      const length = items[0]?.reference.length as number;
+      const end = (b: number) => (b + 1) * length - 1;
+      const sum = (logits: Float64Array, row: (b: number) => number) =>
+        items.reduce((all, _, b) => all + of(read(clean, end(b), b), read(logits, row(b), b)), 0);
+      const divisor = effect === "normalised" ? sum(cf, end) : items.length;
+      const result = await identify(model, items, { ...keep, effect });
+      result.heads.flat().forEach((value, s) => {
+        const expected = sum(patched, (b) => s * items.length + b) / divisor;
+        // Stored in float32: the error of logits, relative where an effect is a ratio.
+        const tolerance = 20 * golden.deviation("path.head") * Math.max(1, Math.abs(expected));
+        expect(Math.abs(value - expected), `sender ${s}`).toBeLessThan(tolerance);
+      });
+      const total = sum(cf, end) / divisor;
+      expect(Math.abs(result.totalEffect - total)).toBeLessThan(1e-4 * Math.max(1, total));
+    },
+  );
 
   it("gives no effect at all where X_c is X_r", async () => {
     using model = await Model.load(fixture(name), { dtype: "f64" });
