@@ -2,6 +2,7 @@
  * A whole run as one HTML file that needs nothing else: styles, charts and the little script are
  * inside. A pure function of the results; everything can be read without the script.
  */
+import { rolePalette } from "./colors.ts";
 import { type Html, html, raw } from "./html.ts";
 import { script } from "./page/script.ts";
 import { style } from "./page/style.ts";
@@ -20,10 +21,11 @@ import { tuning } from "./sections/tuning.ts";
 /** The report of a run, as the text of an HTML file. */
 export function renderReport(run: RunResult): string {
   const ids = experimentIds(run.experiments);
+  const palette = rolePalette(run);
   const parts = [
     summary(run),
-    example(run),
-    ...run.experiments.map((data, i) => experiment(data, ids[i] ?? "")),
+    example(run, palette),
+    ...run.experiments.map((data, i) => experiment(data, ids[i] ?? "", palette)),
     evaluation(run),
     tuning(run),
     claims(run),

@@ -210,6 +210,8 @@ export interface ClassAccuracy {
   readonly n: number;
   readonly accuracy: number;
   readonly ci?: Interval;
+  /** Items of the population that the class stands for, where `n` is a sample; else `n`. */
+  readonly weight?: number;
 }
 /** One tuning method of the comparison at matched gain. */
 export interface TunedMethod {
@@ -257,7 +259,10 @@ export interface Experiment {
   readonly title: string;
   readonly description: string;
   readonly control?: string;
+  /** Path patching to the logits at END, on the items that the model answers correctly. */
   readonly direct: IdentifyResult;
+  /** The same on all items. */
+  readonly directOnAll?: IdentifyResult;
   readonly totalEnd?: IdentifyResult;
   readonly totalAll?: IdentifyResult;
   /** The same path patching with another prompt of the set as counterfactual. */

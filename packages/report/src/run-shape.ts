@@ -38,6 +38,9 @@ const identify = object({
   keyHeads: texts,
   keyMlps: optional(numbers),
   validity: optional(object({})),
+  relativeLogit: optional(object({ heads: matrix, mlps: numbers })),
+  headP: optional(matrix),
+  mlpP: optional(numbers),
 });
 
 const knockout = object({

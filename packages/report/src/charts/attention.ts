@@ -1,5 +1,6 @@
 /** Attention of the last token, split by the role of the token it goes to: one bar per head. */
 import * as Plot from "@observablehq/plot";
+import { type Palette, roleTitle } from "../colors.ts";
 import { type Html, html } from "../html.ts";
 import type { AttendResult } from "../results.ts";
 import { isNumber, percent, percentRange } from "../text/numbers.ts";
@@ -15,8 +16,12 @@ interface Segment {
   readonly high: number;
 }
 
-export function attentionChart(result: AttendResult, colors: ReadonlyMap<string, string>): Html {
-  const items = [...colors].map(([label, color]) => ({ label, color, mark: "area" as const }));
+export function attentionChart(result: AttendResult, colors: Palette): Html {
+  const items = [...colors].map(([role, color]) => ({
+    label: roleTitle(role),
+    color,
+    mark: "area" as const,
+  }));
   return html`${legend(items)}
 ${responsive((width) => bars(result, colors, width), 680)}`;
 }
@@ -36,7 +41,7 @@ function segments(result: AttendResult, roles: readonly string[]): Segment[] {
   });
 }
 
-function bars(result: AttendResult, colors: ReadonlyMap<string, string>, width: number): Html {
+function bars(result: AttendResult, colors: Palette, width: number): Html {
   const all = segments(result, [...colors.keys()]);
   const types = new Map(result.heads.map(({ head, type }) => [head, type]));
   const widest = Math.max(0, ...result.heads.map((h) => textWidth(h.type)));
@@ -52,7 +57,7 @@ function bars(result: AttendResult, colors: ReadonlyMap<string, string>, width: 
     height: result.heads.length * 42 + 48,
     title: "Attention by role",
     description: strongest
-      ? `Head ${strongest.head} gives ${percent(strongest.x2 - strongest.x1)} of its attention to ${strongest.role}, the largest share.`
+      ? `Head ${strongest.head} gives ${percent(strongest.x2 - strongest.x1)} of its attention to ${roleTitle(strongest.role)}, the largest share.`
       : "No shares.",
     marginLeft,
     marginRight: 16,
@@ -71,7 +76,8 @@ function bars(result: AttendResult, colors: ReadonlyMap<string, string>, width: 
       Plot.axisY({
         label: null,
         tickSize: 0,
-        tickFormat: (head: string) => `${head}\n${clip(types.get(head) ?? "", marginLeft - 10)}`,
+        tickFormat: (head: string) =>
+          `${head}\n${clip(roleTitle(types.get(head) ?? ""), marginLeft - 10)}`,
       }),
       Plot.barX(all, {
         y: "head",
@@ -83,7 +89,7 @@ function bars(result: AttendResult, colors: ReadonlyMap<string, string>, width: 
         title: (d: Segment) => {
           const mean = d.x2 - d.x1;
           const interval = percentRange(mean - (d.x2 - d.low), mean + (d.high - d.x2));
-          return `Head ${d.head}, ${d.role}: ${percent(mean)} (${interval})`;
+          return `Head ${d.head}, ${roleTitle(d.role)}: ${percent(mean)} (${interval})`;
         },
       }),
       Plot.ruleY(all, {

@@ -89,27 +89,33 @@ function picture(chart: ByLayer, points: readonly Point[]): Html {
         labelAnchor: "center",
         labelArrow: "none",
       }),
-      ...phaseMarks(chart.marks ?? []),
+      ...phaseMarks(chart.marks ?? [], layers),
       ...(chart.kind === "bars" ? barMarks(chart, points) : lineMarks(chart, points)),
     ],
   });
 }
 
-function phaseMarks(marks: NonNullable<ByLayer["marks"]>): Plot.Markish[] {
+function phaseMarks(marks: NonNullable<ByLayer["marks"]>, layers: number): Plot.Markish[] {
+  // Beside its line, on the side that has room.
+  const labels = [true, false].map((left) =>
+    Plot.text(
+      marks.filter((mark) => mark.layer > layers * 0.7 === left),
+      {
+        x: "layer",
+        text: "label",
+        frameAnchor: "top",
+        textAnchor: left ? "end" : "start",
+        dx: left ? -3 : 3,
+        dy: 2,
+        lineAnchor: "top",
+        fill: "var(--muted)",
+        fontSize: 9.5,
+      },
+    ),
+  );
   return [
     Plot.ruleX(marks, { x: "layer", stroke: "var(--muted)", strokeDasharray: "2 3" }),
-    Plot.text(marks, {
-      x: "layer",
-      text: "label",
-      frameAnchor: "top",
-      textAnchor: "start",
-      dx: 3,
-      // Neighbouring phases would write over each other on one line.
-      dy: 2,
-      lineAnchor: "top",
-      fill: "var(--muted)",
-      fontSize: 9.5,
-    }),
+    ...labels,
   ];
 }
 

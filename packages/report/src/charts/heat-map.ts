@@ -229,5 +229,5 @@ export function heatLegend(view: EffectView, domain: number): Html {
       }),
     ],
   });
-  return html`<div class="heat-legend">${chart}<span>Blue helps the answer, orange works against it. Outlined: key components.</span></div>`;
+  return html`<div class="heat-legend">${chart}<span>Blue helps the answer, orange works against it. Outlined: the key components of each map.</span></div>`;
 }

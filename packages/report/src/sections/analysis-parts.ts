@@ -3,16 +3,29 @@ import { attentionChart } from "../charts/attention.ts";
 import { type ByLayer, byLayer } from "../charts/by-layer.ts";
 import { disclosure, figure } from "../charts/figure.ts";
 import { type Column, table } from "../charts/table.ts";
-import { roleColors } from "../colors.ts";
+import { type Palette, pick, roleTitle } from "../colors.ts";
 import { type Html, html } from "../html.ts";
 import type { AttendResult, Experiment, LensCosines, LensLayer, LensResult } from "../results.ts";
-import { count, isNumber, list, number, percent, percentRange, plain } from "../text/numbers.ts";
+import {
+  count,
+  isNumber,
+  list,
+  type Maybe,
+  number,
+  percent,
+  percentRange,
+  plain,
+} from "../text/numbers.ts";
 import { visible } from "../text/tokens.ts";
 import type { Part } from "./part.ts";
 
 type HeadAttention = AttendResult["heads"][number];
 
-export function attentionPart(experiment: Experiment, prefix: string): Part | null {
+export function attentionPart(
+  experiment: Experiment,
+  prefix: string,
+  palette: Palette,
+): Part | null {
   const { attention } = experiment;
   if (!attention || attention.heads.length === 0) return null;
   const roles = [...new Set(attention.heads.flatMap((h) => Object.keys(h.roles)))];
@@ -20,7 +33,7 @@ export function attentionPart(experiment: Experiment, prefix: string): Part | nu
 goes to, with 95 % intervals. The line under the head's name is its type, given by the written
 thresholds of the method.</p>
 ${figure({
-  chart: attentionChart(attention, roleColors(roles)),
+  chart: attentionChart(attention, pick(palette, roles)),
   caption: `Mean over ${count(attention.items.used)} items.`,
   table: roleTable(attention, roles),
 })}`;
@@ -30,8 +43,11 @@ ${figure({
 function roleTable(attention: AttendResult, roles: readonly string[]): Html {
   const columns: Column<HeadAttention>[] = [
     { head: "Head", cell: (h) => h.head, rowHead: true },
-    { head: "Type", cell: (h) => h.type },
-    ...roles.map((role) => ({ head: role, cell: (h: HeadAttention) => roleCell(h, role) })),
+    { head: "Type", cell: (h) => roleTitle(h.type) },
+    ...roles.map((role) => ({
+      head: roleTitle(role),
+      cell: (h: HeadAttention) => roleCell(h, role),
+    })),
   ];
   return html`${table({ caption: "Attention by role", columns, rows: attention.heads })}
 <p class="note">Each cell: attention with its interval; then what a head of the same layer gives these
@@ -125,11 +141,11 @@ function cosineCharts(lens: LensResult): ByLayer[] {
   // One axis for the three, so that they can be compared by eye.
   const include = [Math.min(0, ...all), Math.max(0.1, ...all)];
   const { start, inflection, end } = lens.mlpPhases ?? {};
-  const marks = [
-    { layer: start, label: "start" },
-    { layer: inflection, label: "turn" },
-    { layer: end, label: "end" },
-  ].flatMap(({ layer, label }) => (isNumber(layer) ? [{ layer, label }] : []));
+  const marks = phaseMarks([
+    [start, "start"],
+    [inflection, "turn"],
+    [end, "end"],
+  ]);
   return parts.map(([title, part]) => {
     const series = (label: string, color: string, key: keyof LensCosines, dashed = false) => ({
       label,
@@ -154,6 +170,15 @@ function cosineCharts(lens: LensResult): ByLayer[] {
       marks: part === "mlpDelta" ? marks : [],
     };
   });
+}
+
+/** Phases of one layer share a mark, or their names would be written over each other. */
+function phaseMarks(phases: readonly (readonly [Maybe, string])[]): NonNullable<ByLayer["marks"]> {
+  const byLayer = new Map<number, string[]>();
+  for (const [layer, name] of phases) {
+    if (isNumber(layer)) byLayer.set(layer, [...(byLayer.get(layer) ?? []), name]);
+  }
+  return [...byLayer].map(([layer, names]) => ({ layer, label: names.join(", ") }));
 }
 
 function cosineValues(cosines: LensCosines | undefined): number[] {

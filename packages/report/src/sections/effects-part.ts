@@ -2,7 +2,7 @@
 import { topBars } from "../charts/bars.ts";
 import { disclosure, figure, responsive } from "../charts/figure.ts";
 import { heatLegend, heatMap, niceDomain } from "../charts/heat-map.ts";
-import { table } from "../charts/table.ts";
+import { type Column, table } from "../charts/table.ts";
 import {
   type Component,
   componentValue,
@@ -15,6 +15,8 @@ import type { Experiment, IdentifyResult } from "../results.ts";
 import { count, isNumber, list, missing, number, percent } from "../text/numbers.ts";
 import { upstream, writers } from "../text/summarise.ts";
 import type { Part } from "./part.ts";
+
+type Matrix = readonly (readonly number[])[];
 
 export function directPart(experiment: Experiment, prefix: string): Part {
   const { direct } = experiment;
@@ -56,7 +58,7 @@ ${bars(view, "head", small ? 8 : 12)}
 ${bars(view, "mlp", small ? 4 : 12)}
 </div>
 </div>
-${disclosure("Show the numbers of the top 20", componentTable(view))}`;
+${disclosure("Show the numbers of the top 20", componentTable(view, direct))}`;
   return { id: `${prefix}-direct`, title: "What writes the answer", body };
 }
 
@@ -75,41 +77,59 @@ function describe(view: EffectView): string {
 }
 
 function facts(result: IdentifyResult): Html {
-  const { validity, items } = result;
+  const { validity } = result;
   const metric = effectTitle(result.effect);
   const rows: readonly (readonly [string, string])[] = [
-    [
-      "Items",
-      `${count(items.used)}${items.dropped.length > 0 ? ` (${count(items.dropped.length)} dropped)` : ""}`,
-    ],
+    ["Items", itemsText(result)],
     ["Model is right on", percent(validity?.referenceAccuracy)],
     [`Mean ${metric}`, `${number(result.reference)} → ${number(result.counterfactual)}`],
     ["Total effect", number(result.totalEffect)],
-    [
-      "Counterfactual still gives the answer",
-      `${percent(validity?.counterfactualStillC)} (${count(validity?.excluded)} excluded)`,
-    ],
+    ["Counterfactual still gives the answer", percent(validity?.counterfactualStillC)],
+    ["Its probability there", percent(validity?.counterfactualProbC)],
   ];
   return html`<dl class="inline-facts">${rows.map(
     ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`,
   )}</dl>`;
 }
 
-function componentTable(view: EffectView): Html {
-  return table<Component>({
-    caption: "Strongest components",
-    columns: [
-      {
-        head: "Component",
-        cell: (c) => (c.kind === "head" ? `Head ${c.name}` : c.name),
-        rowHead: true,
-      },
-      { head: "Effect", cell: (c) => view.format(c.value), align: "right" },
-      { head: "Interval", cell: (c) => intervalText(view, c), align: "right" },
-      { head: "Key", cell: (c) => (c.key ? "yes" : "") },
-    ],
-    rows: view.ranked.slice(0, 20),
-  });
+/** How many items were used, and why others were not. */
+function itemsText({ items, validity, guarded }: IdentifyResult): string {
+  const reasons: readonly (readonly [number | undefined, string])[] = [
+    [validity?.excluded, "not changed by the counterfactual"],
+    [validity?.incorrect, "answered wrongly"],
+    [items.dropped.length, "dropped"],
+    [guarded, "near zero"],
+  ];
+  const left = reasons.flatMap(([n, why]) => (isNumber(n) && n > 0 ? [`${count(n)} ${why}`] : []));
+  return left.length > 0 ? `${count(items.used)}; left out: ${list(left)}` : count(items.used);
+}
+
+function componentTable(view: EffectView, result: IdentifyResult): Html {
+  const { relativeLogit, headP, mlpP } = result;
+  const pick = (c: Component, heads: Matrix | undefined, mlps: readonly number[] | undefined) =>
+    c.kind === "head" ? heads?.[c.layer]?.[c.head] : mlps?.[c.layer];
+  const columns: Column<Component>[] = [
+    {
+      head: "Component",
+      cell: (c) => (c.kind === "head" ? `Head ${c.name}` : c.name),
+      rowHead: true,
+    },
+    { head: "Effect", cell: (c) => view.format(c.value), align: "right" },
+    { head: "Interval", cell: (c) => intervalText(view, c), align: "right" },
+  ];
+  if (relativeLogit) {
+    columns.push({
+      head: "Relative logit",
+      cell: (c) => percent(pick(c, relativeLogit.heads, relativeLogit.mlps)),
+      align: "right",
+    });
+  }
+  if (headP) {
+    const cell = (c: Component) => number(pick(c, headP, mlpP), 2);
+    columns.push({ head: "p (family-wise)", cell, align: "right" });
+  }
+  columns.push({ head: "Key", cell: (c) => (c.key ? "yes" : "") });
+  return table({ caption: "Strongest components", columns, rows: view.ranked.slice(0, 20) });
 }
 
 function intervalText(view: EffectView, c: Component): string {
@@ -155,11 +175,16 @@ export function counterfactualPart(experiment: Experiment, prefix: string): Part
   const rows = own.ranked.filter((c) => c.kind === "head").slice(0, 6);
   const best = rows[0];
   const value = best && componentValue(other, best);
+  const first = other.ranked.find((c) => c.kind === "head");
   const body = html`<p>An effect is only as good as the question that the counterfactual asks. The matched
 prompt changes nothing but what the answer hangs on. Another prompt of the set changes everything at
 once, and the effect of one step is lost in the rest.${
     best && isNumber(value)
-      ? html` Head <strong>${best.name}</strong>: ${own.format(best.value)} with the matched counterfactual, ${other.format(value)} with a random one.`
+      ? html` Head <strong>${best.name}</strong>: ${own.format(best.value)} with the matched counterfactual, ${other.format(value)} with a random one${
+          first && first.name !== best.name
+            ? `, where ${first.name} comes first (${other.format(first.value)})`
+            : ""
+        }.`
       : null
   }</p>
 <div class="row-of-maps">

@@ -1,6 +1,6 @@
 /** One item from prompt to prediction: tokens by role, where the key heads look, what comes out. */
 import { legend } from "../charts/figure.ts";
-import { roleColors } from "../colors.ts";
+import { type Palette, pick, roleTitle } from "../colors.ts";
 import { type Html, html } from "../html.ts";
 import type { RunResult, WorkedExample } from "../results.ts";
 import { isNumber, percent } from "../text/numbers.ts";
@@ -9,14 +9,14 @@ import type { Part } from "./part.ts";
 
 type Token = WorkedExample["tokens"][number];
 
-export function example(run: RunResult): Part | null {
+export function example(run: RunResult, palette: Palette): Part | null {
   const shown = run.example;
   if (!shown) return null;
   const roles = [...new Set(shown.tokens.flatMap((t) => (t.role ? [t.role] : [])))];
-  const colors = roleColors(roles);
+  const colors = pick(palette, roles);
   const body = html`<p>${shown.title}</p>
 <figure class="example">
-${roles.length > 0 ? legend([...colors].map(([label, color]) => ({ label, color, mark: "area" }))) : null}
+${roles.length > 0 ? legend([...colors].map(([role, color]) => ({ label: roleTitle(role), color, mark: "area" }))) : null}
 ${line(
   "Prompt",
   shown.tokens.map((t) => chip(t, colors)),
@@ -42,10 +42,10 @@ function line(name: string, tokens: readonly Html[], answer: Html | null): Html 
 <span class="tokens">${tokens}${answer ? html`<span class="arrow" aria-hidden="true">→</span>${answer}` : null}</span></div>`;
 }
 
-function chip(token: Token, colors: ReadonlyMap<string, string>): Html {
+function chip(token: Token, colors: Palette): Html {
   const color = token.role === undefined ? undefined : colors.get(token.role);
   return html`<code class="token${color ? " of-role" : ""}"${
-    color ? html` style="background:${color}" title="${token.role}"` : null
+    color ? html` style="background:${color}" title="${roleTitle(token.role ?? "")}"` : null
   }>${visible(token.text)}</code>`;
 }
 

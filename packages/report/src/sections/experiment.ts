@@ -1,4 +1,5 @@
 /** One experiment: the question, then every analysis that was made of it. */
+import type { Palette } from "../colors.ts";
 import { html } from "../html.ts";
 import type { Experiment } from "../results.ts";
 import { attentionPart, lensPart } from "./analysis-parts.ts";
@@ -6,14 +7,14 @@ import { counterfactualPart, directPart, threeEffectsPart } from "./effects-part
 import type { Part } from "./part.ts";
 import { knockOutPart, subsetsPart } from "./proof-parts.ts";
 
-export function experiment(data: Experiment, prefix: string): Part {
+export function experiment(data: Experiment, prefix: string, palette: Palette): Part {
   const parts = [
     directPart(data, prefix),
     threeEffectsPart(data, prefix),
     counterfactualPart(data, prefix),
     knockOutPart(data, prefix),
     subsetsPart(data, prefix),
-    attentionPart(data, prefix),
+    attentionPart(data, prefix, palette),
     lensPart(data, prefix),
   ].filter((part) => part !== null);
   const body = html`<p class="lead">${data.description}</p>

@@ -57,7 +57,7 @@ export function method(run: RunResult): Part {
     ],
     [
       "Supported",
-      "The key heads beat the 95th percentile of layer-matched random draws. Anything else is “not supported”. Both are results.",
+      "At most one in twenty layer-matched random draws reaches the same gain with no more updates, and at most one in twenty at no more collateral. Anything else is “not supported”. Both are results.",
     ],
   ];
   const body = html`<dl class="definitions">${terms.map(

@@ -42,11 +42,14 @@ function specific(knockout: KnockoutResult): string {
 }
 
 function bandText(knockout: KnockoutResult): string {
-  const band = knockout.random[0];
-  if (!band) return "No random sets were drawn.";
-  return knockout.random.every((b) => b.exhaustive)
-    ? "The band spans 95 % of all sets of the same size."
-    : `The band spans 95 % of ${count(band.draws)} random sets of the same size.`;
+  const draws = knockout.random.map((b) => b.draws).filter(isNumber);
+  if (draws.length === 0) return "No random sets were drawn.";
+  if (knockout.random.every((b) => b.exhaustive)) {
+    return "The band spans 95 % of all sets of the same size.";
+  }
+  const [least, most] = [Math.min(...draws), Math.max(...draws)];
+  const many = least === most ? count(most) : `${count(least)} to ${count(most)}`;
+  return `The band spans 95 % of ${many} random sets of each size.`;
 }
 
 function curveTable(knockout: KnockoutResult): Html {

@@ -24,8 +24,10 @@ export function tuning(run: RunResult): Part | null {
   const comparison = run.tuning;
   if (!comparison) return null;
   const groups = methodGroups(comparison);
+  const target =
+    comparison.before.find((c) => c.name === comparison.target)?.title ?? comparison.target;
   const body = html`<p>Every method trains until it has gained ${plain(comparison.matchedGain)} points on
-“${comparison.target}”, each with its own learning rate. At the same gain, two things count: how many
+“${target}”, each with its own learning rate. At the same gain, two things count: how many
 updates it took, and what it cost everywhere else (collateral). Replay mixes other items into
 the training.</p>
 ${verdict(comparison)}
@@ -38,15 +40,12 @@ ${isolation(comparison)}`;
 }
 
 function verdict({ verdict: v }: TuningComparison): Html {
-  const standing = [
-    isNumber(v.updatesPercentile) && `updates: ${share(v.updatesPercentile)}`,
-    isNumber(v.collateralPercentile) && `collateral: ${share(v.collateralPercentile)}`,
-  ].filter((text) => text !== false);
+  const { updatesPercentile: updates, collateralPercentile: collateral } = v;
   return html`<div class="verdict ${v.supported ? "yes" : "no"}">
 <p><span class="badge ${v.supported ? "supported" : "not-supported"}">${v.supported ? "Supported" : "Not supported"}</span> ${v.text}</p>
 ${
-  standing.length > 0
-    ? html`<p class="note">Where the key heads stand among the layer-matched random draws (0 % is best): ${list(standing)}. Supported means better than 95 % of the draws.</p>`
+  isNumber(updates) && isNumber(collateral)
+    ? html`<p class="note">“Supported” asks that at most 5 % of the layer-matched random draws do as well as the key heads, in updates and in collateral alike; here ${share(updates)} and ${share(collateral)} do.</p>`
     : null
 }
 </div>`;
