@@ -102,6 +102,13 @@ describe("renderReport", () => {
     expect(summary).toMatch(/All 480 sets of 4 heads leave 70\.8\s% on average/);
   });
 
+  it("gives the effects on all items, and the paper's measure, beside the main ones", () => {
+    const direct = all(page, "#e-carry-direct")[0]?.textContent ?? "";
+    expect(direct).toContain("Above: items that the model answers correctly. On all 2,000 items");
+    expect(direct).toContain("Relative logit");
+    expect(all(page, "#evaluation")[0]?.textContent).toContain("24,300 of 243,000 items");
+  });
+
   it("says the opposite when the numbers do", () => {
     const run = sampleRun({ layers: 4, heads: 4 });
     const weak = changed(run, (value, key) =>

@@ -90,6 +90,11 @@ export function sampleIdentify(
       counterfactualProbC: 0.071,
       excluded: 86,
     },
+    relativeLogit: {
+      heads: shares.map((row) => row.map((share) => -0.2 * share)),
+      mlps: mlpShares.map((share) => -0.2 * share),
+      guarded: 0,
+    },
     seconds: 1.4,
   };
 }
@@ -233,6 +238,7 @@ export function sampleExperiment(shape: Shape, name: string, title: string): Exp
       "counterfactual redraws the two ones digits so that the carry flips.",
     control: "the same position, tens digits not summing to nine",
     direct,
+    directOnAll: sampleIdentify(shape, planted, { damp: 0.97 }),
     totalEnd: sampleIdentify(shape, planted, { method: "activation", damp: 1.01 }),
     totalAll: sampleIdentify(shape, early, { method: "activation", positions: "all" }),
     randomCounterfactual: sampleIdentify(shape, planted, { damp: 0.12, mlp: 0.6 }),

@@ -12,7 +12,7 @@ const classes = [
   { name: "W", title: "Tens sum to 9, hundreds do not", n: 27_000, accuracy: 0.888 },
   { name: "WW", title: "Tens and hundreds both sum to 9", n: 3_000, accuracy: 0.755 },
   { name: "H", title: "Hundreds sum to 9, tens do not", n: 27_000, accuracy: 0.995 },
-  { name: "O", title: "All other pairs", n: 243_000, accuracy: 0.9988 },
+  { name: "O", title: "All other pairs", n: 24_300, weight: 243_000, accuracy: 0.9988 },
 ];
 
 export function sampleClasses(gain: number, loss: number): ClassAccuracy[] {

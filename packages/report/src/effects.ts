@@ -4,7 +4,7 @@
  * they are noise divided by nothing, and the fall of the metric itself is shown instead.
  */
 import type { EffectName, IdentifyResult, Interval } from "./results.ts";
-import { isNumber, type Maybe, number, share } from "./text/numbers.ts";
+import { count, isNumber, list, type Maybe, number, share } from "./text/numbers.ts";
 
 export interface Component {
   /** "2.1" for a head, "MLP 2" for an MLP: unique. */
@@ -110,4 +110,10 @@ export function componentValue(view: EffectView, component: Component): number |
 
 export function largest(view: EffectView): number {
   return Math.abs(view.ranked[0]?.value ?? 0);
+}
+
+/** One sentence for readers who cannot see the map. */
+export function describeView(view: EffectView): string {
+  const top = view.ranked.slice(0, 5).map((c) => `${c.name} ${view.format(c.value)}`);
+  return `${count(view.layers)} layers by ${count(view.heads)} heads. Strongest: ${list(top) || "none"}.`;
 }

@@ -112,6 +112,7 @@ const experiment = object({
   description: text,
   control: optional(text),
   direct: identify,
+  directOnAll: optional(identify),
   totalEnd: optional(identify),
   totalAll: optional(identify),
   randomCounterfactual: optional(identify),

@@ -4,7 +4,7 @@ import { figure } from "../charts/figure.ts";
 import { table } from "../charts/table.ts";
 import { type Html, html } from "../html.ts";
 import type { ClassAccuracy, RunResult } from "../results.ts";
-import { percent, percentRange, plural, points } from "../text/numbers.ts";
+import { count, isNumber, percent, percentRange, points } from "../text/numbers.ts";
 import type { Part } from "./part.ts";
 import { type ClassChange, changes } from "./summary.ts";
 
@@ -32,8 +32,9 @@ function withInterval(accuracy: ClassAccuracy): Html {
   return html`${percent(accuracy.accuracy)}${interval ? html`<br><small>${interval}</small>` : null}`;
 }
 
-function className(row: { readonly title: string; readonly n: number }): Html {
-  return html`${row.title}<br><small>${plural(row.n, "item")}</small>`;
+function className(row: Pick<ClassAccuracy, "title" | "n" | "weight">): Html {
+  const sampled = isNumber(row.weight) && row.weight > row.n ? ` of ${count(row.weight)}` : "";
+  return html`${row.title}<br><small>${count(row.n)}${sampled} items</small>`;
 }
 
 function changeTable(rows: readonly ClassChange[]): Html {
@@ -41,7 +42,7 @@ function changeTable(rows: readonly ClassChange[]): Html {
     caption: "Accuracy by class with 95 % intervals",
     showCaption: true,
     columns: [
-      { head: "Class", cell: className, rowHead: true },
+      { head: "Class", cell: (c) => className(c.before), rowHead: true },
       { head: "Before", cell: (c) => withInterval(c.before), align: "right" },
       { head: "After", cell: (c) => withInterval(c.after), align: "right" },
       { head: "Change (points)", cell: (c) => changeCell(c.change), align: "right" },

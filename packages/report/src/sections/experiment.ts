@@ -2,8 +2,10 @@
 import type { Palette } from "../colors.ts";
 import { html } from "../html.ts";
 import type { Experiment } from "../results.ts";
-import { attentionPart, lensPart } from "./analysis-parts.ts";
-import { counterfactualPart, directPart, threeEffectsPart } from "./effects-part.ts";
+import { attentionPart } from "./attention-part.ts";
+import { counterfactualPart, threeEffectsPart } from "./comparison-parts.ts";
+import { directPart } from "./direct-part.ts";
+import { lensPart } from "./lens-part.ts";
 import type { Part } from "./part.ts";
 import { knockOutPart, subsetsPart } from "./proof-parts.ts";
 

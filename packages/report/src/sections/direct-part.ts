@@ -1,4 +1,4 @@
-/** The heat map of direct effects with its bars, and the three effects side by side. */
+/** The heat map of direct effects, its strongest components with intervals, and the items behind. */
 import { topBars } from "../charts/bars.ts";
 import { disclosure, figure, responsive } from "../charts/figure.ts";
 import { heatLegend, heatMap, niceDomain } from "../charts/heat-map.ts";
@@ -6,6 +6,7 @@ import { type Column, table } from "../charts/table.ts";
 import {
   type Component,
   componentValue,
+  describeView,
   type EffectView,
   effectTitle,
   effectView,
@@ -13,7 +14,7 @@ import {
 import { type Html, html } from "../html.ts";
 import type { Experiment, IdentifyResult } from "../results.ts";
 import { count, isNumber, list, missing, number, percent } from "../text/numbers.ts";
-import { upstream, writers } from "../text/summarise.ts";
+import { writers } from "../text/summarise.ts";
 import type { Part } from "./part.ts";
 
 type Matrix = readonly (readonly number[])[];
@@ -21,6 +22,7 @@ type Matrix = readonly (readonly number[])[];
 export function directPart(experiment: Experiment, prefix: string): Part {
   const { direct } = experiment;
   const view = effectView(direct);
+  const onAll = experiment.directOnAll && effectView(experiment.directOnAll);
   const domain = niceDomain([view]);
   const small = view.heads <= 10;
   const map = (width: number) =>
@@ -29,20 +31,21 @@ export function directPart(experiment: Experiment, prefix: string): Part {
       domain,
       width,
       title: "Direct effect of every head and MLP",
-      description: describe(view),
+      description: describeView(view),
       minCell: 20,
       maxCell: small ? 58 : 44,
       scrolls: !small,
     });
   const body = html`<p>${writers(experiment)}</p>
 <p>Each cell replaces the output of one head (or MLP) at the last token by what it
-was on the counterfactual prompt. All other heads stay frozen, the MLPs are recomputed, and the
+was on the counterfactual prompt. All other heads stay frozen, the MLPs are ${direct.mlpPath === "freeze" ? "frozen too" : "recomputed"}, and the
 number says ${
     view.unit === "share"
-      ? "which share of the total effect moves to the answer, in percent"
+      ? "which share of the total effect this alone brings about, in percent"
       : `by how much the ${effectTitle(direct.effect)} falls; the total effect is too close to zero to give shares`
   }.</p>
 ${facts(direct)}
+${onAll ? html`<p class="note">${onAllText(view, onAll, experiment.directOnAll?.items.used)}</p>` : null}
 <div class="${small ? "pair" : "stack"}">
 ${figure({
   // A map of many heads keeps its size and scrolls: one drawing serves both widths.
@@ -58,7 +61,7 @@ ${bars(view, "head", small ? 8 : 12)}
 ${bars(view, "mlp", small ? 4 : 12)}
 </div>
 </div>
-${disclosure("Show the numbers of the top 20", componentTable(view, direct))}`;
+${disclosure("Show the numbers of the top 20", componentTable(view, direct, onAll))}`;
   return { id: `${prefix}-direct`, title: "What writes the answer", body };
 }
 
@@ -69,11 +72,6 @@ function bars(view: EffectView, kind: Component["kind"], most: number): Html | n
     chart: topBars(view, { kind, most, width: 360 }),
     caption: kind === "head" ? "Full colour: key components." : null,
   });
-}
-
-function describe(view: EffectView): string {
-  const top = view.ranked.slice(0, 5).map((c) => `${c.name} ${view.format(c.value)}`);
-  return `${count(view.layers)} layers by ${count(view.heads)} heads. Strongest: ${list(top) || "none"}.`;
 }
 
 function facts(result: IdentifyResult): Html {
@@ -104,7 +102,19 @@ function itemsText({ items, validity, guarded }: IdentifyResult): string {
   return left.length > 0 ? `${count(items.used)}; left out: ${list(left)}` : count(items.used);
 }
 
-function componentTable(view: EffectView, result: IdentifyResult): Html {
+/** Items that the model gets wrong say less about how it gets them right; both are given. */
+function onAllText(view: EffectView, onAll: EffectView, items: number | undefined): string {
+  const heads = view.ranked.filter((c) => c.kind === "head" && c.key).slice(0, 5);
+  const values = heads.map((c) => `${c.name} ${onAll.format(componentValue(onAll, c))}`);
+  const of = isNumber(items) ? `all ${count(items)} items` : "all items";
+  return `Above: items that the model answers correctly. On ${of}, right or wrong: ${list(values) || "no key heads"}.`;
+}
+
+function componentTable(
+  view: EffectView,
+  result: IdentifyResult,
+  onAll: EffectView | undefined,
+): Html {
   const { relativeLogit, headP, mlpP } = result;
   const pick = (c: Component, heads: Matrix | undefined, mlps: readonly number[] | undefined) =>
     c.kind === "head" ? heads?.[c.layer]?.[c.head] : mlps?.[c.layer];
@@ -117,6 +127,10 @@ function componentTable(view: EffectView, result: IdentifyResult): Html {
     { head: "Effect", cell: (c) => view.format(c.value), align: "right" },
     { head: "Interval", cell: (c) => intervalText(view, c), align: "right" },
   ];
+  if (onAll) {
+    const cell = (c: Component) => onAll.format(componentValue(onAll, c));
+    columns.push({ head: "On all items", cell, align: "right" });
+  }
   if (relativeLogit) {
     columns.push({
       head: "Relative logit",
@@ -135,87 +149,4 @@ function componentTable(view: EffectView, result: IdentifyResult): Html {
 function intervalText(view: EffectView, c: Component): string {
   if (!c.interval) return missing;
   return `${view.format(c.interval[0])} to ${view.format(c.interval[1])}`;
-}
-
-/** Direct, total at END and total at all positions: null when only the direct effect was measured. */
-export function threeEffectsPart(experiment: Experiment, prefix: string): Part | null {
-  const { direct, totalEnd, totalAll } = experiment;
-  if (!totalEnd && !totalAll) return null;
-  const maps: readonly (readonly [string, string, IdentifyResult | undefined])[] = [
-    ["Direct", "path patching at the last token: only what goes straight to the answer", direct],
-    ["Total, last token", "the same replacement, but everything after it is recomputed", totalEnd],
-    ["Total, all positions", "replaced at every token: finds what works upstream too", totalAll],
-  ];
-  const views = maps.flatMap(([, , r]) => (r ? [effectView(r)] : []));
-  const domain = niceDomain(views);
-  const above = upstream(experiment);
-  const body = html`<p>A direct effect finds the components that <em>write</em> the answer. A component
-with a high total and a low direct effect is not unimportant: it works upstream and reaches the
-answer through others.${
-    above.length > 0
-      ? html` Here that holds for <strong>${list(above)}</strong>.`
-      : totalAll
-        ? " Here no head stands out that way."
-        : null
-  }</p>
-<div class="row-of-maps">${maps.map(([title, note, result]) =>
-    result ? smallMap(title, note, effectView(result), domain) : null,
-  )}</div>
-${views[0] ? heatLegend(views[0], domain) : null}`;
-  return { id: `${prefix}-effects`, title: "Direct or upstream", body };
-}
-
-/** The same prompt pairs against a counterfactual that is any other prompt. */
-export function counterfactualPart(experiment: Experiment, prefix: string): Part | null {
-  const { direct, randomCounterfactual } = experiment;
-  if (!randomCounterfactual) return null;
-  const own = effectView(direct);
-  const other = effectView(randomCounterfactual);
-  const domain = niceDomain([own, other]);
-  const rows = own.ranked.filter((c) => c.kind === "head").slice(0, 6);
-  const best = rows[0];
-  const value = best && componentValue(other, best);
-  const first = other.ranked.find((c) => c.kind === "head");
-  const body = html`<p>An effect is only as good as the question that the counterfactual asks. The matched
-prompt changes nothing but what the answer hangs on. Another prompt of the set changes everything at
-once, and the effect of one step is lost in the rest.${
-    best && isNumber(value)
-      ? html` Head <strong>${best.name}</strong>: ${own.format(best.value)} with the matched counterfactual, ${other.format(value)} with a random one${
-          first && first.name !== best.name
-            ? `, where ${first.name} comes first (${other.format(first.value)})`
-            : ""
-        }.`
-      : null
-  }</p>
-<div class="row-of-maps">
-${smallMap("Matched counterfactual", "the question of this experiment", own, domain)}
-${smallMap("Random other prompt", "everything differs", other, domain)}
-<figure>${table<Component>({
-    caption: "Strongest heads under both counterfactuals",
-    showCaption: true,
-    columns: [
-      { head: "Head", cell: (c) => c.name, rowHead: true },
-      { head: "Matched", cell: (c) => own.format(c.value), align: "right" },
-      { head: "Random", cell: (c) => other.format(componentValue(other, c)), align: "right" },
-    ],
-    rows,
-  })}</figure>
-</div>`;
-  return { id: `${prefix}-counterfactual`, title: "Why the counterfactual matters", body };
-}
-
-function smallMap(title: string, note: string, view: EffectView, domain: number): Html {
-  return figure({
-    title,
-    chart: heatMap({
-      view,
-      domain,
-      width: 300,
-      title,
-      description: describe(view),
-      minCell: 6,
-      maxCell: 46,
-    }),
-    caption: note,
-  });
 }
