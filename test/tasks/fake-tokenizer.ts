@@ -7,21 +7,25 @@ export function fakeTokenizer(
   options: { readonly bos?: boolean } = {},
 ): Tokenizer {
   const all = options.bos ? ["<s>", ...pieces] : [...pieces];
+  const ids = new Map(all.map((piece, id) => [piece, id]));
+  const longestFirst = pieces.toSorted((a, b) => b.length - a.length);
+  const byFirst = new Map<string | undefined, string[]>();
+  for (const piece of longestFirst)
+    byFirst.set(piece[0], [...(byFirst.get(piece[0]) ?? []), piece]);
   const cut = (text: string) => {
-    const ids: number[] = options.bos ? [0] : [];
+    const found: number[] = options.bos ? [0] : [];
     const spans: [number, number][] = options.bos ? [[0, 0]] : [];
     for (let at = 0; at < text.length; ) {
       const here = at;
-      const matches = pieces.filter((piece) => text.startsWith(piece, here));
-      const best = matches.reduce((a, b) => (b.length > a.length ? b : a), "");
-      if (best === "") {
+      const best = byFirst.get(text[at])?.find((piece) => text.startsWith(piece, here));
+      if (best === undefined) {
         throw new KeyheadsError("UNKNOWN_TOKEN", `no token for ${JSON.stringify(text[at])}`);
       }
-      ids.push(all.indexOf(best));
+      found.push(ids.get(best) as number);
       spans.push([at, at + best.length]);
       at += best.length;
     }
-    return { ids, spans };
+    return { ids: found, spans };
   };
   return {
     vocabSize: all.length,

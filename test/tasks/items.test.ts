@@ -118,7 +118,11 @@ describe("a line that cannot be used", () => {
     ],
     ["null answer", '{"prompt_ids": [1], "answer_id": null}', /^answer_id: expected a token id/],
     ["fraction", { ...good, prompt_ids: [1.5] }, /^prompt_ids\[0\]: expected a token id/],
-    ["negative id", { ...good, prompt_ids: [-1] }, /^prompt_ids\[0\]: expected a token id, a whole number from 0/],
+    [
+      "negative id",
+      { ...good, prompt_ids: [-1] },
+      /^prompt_ids\[0\]: expected a token id, a whole number from 0/,
+    ],
     ["role of one number", '{"prompt":"1","answer":"2","roles":{"a":[1]}}', /^roles\.a: /],
     ["several types", '{"prompt": 1, "answer": 2}', /^prompt: .*; answer: /],
     ["two answers", { ...good, completion: "4" }, /answer and completion differ/],

@@ -43,7 +43,7 @@ export interface ArithmeticOptions {
 
 export interface TaskItems {
   readonly items: RawItem[];
-  /** Candidates that could not be used. */
+  /** Candidates that could not be used; after 1,000 and ten for every item wanted it gives up. */
   readonly dropped: { readonly candidate: string; readonly why: string }[];
   /** Different prompts that there are, with those that could not be used. */
   readonly available: number;
@@ -110,7 +110,9 @@ function collect(
   const items: RawItem[] = [];
   const dropped: TaskItems["dropped"] = [];
   const available = facts.length * templates.length;
+  const patience = 1000 + 10 * options.count;
   for (let i = 0; i < available && items.length < options.count; ++i) {
+    if (dropped.length >= patience) break;
     const round = Math.floor(i / facts.length);
     const index = i % facts.length;
     // For one fact every round has another template.

@@ -149,13 +149,13 @@ function arithmeticOf(operation: Operation, card: TaskCard | undefined, options:
   if (pairs !== "all" && !own) {
     throw new KeyheadsError("BAD_ARGUMENT", `pairs ${pairs}: what training saw is not known here`);
   }
+  const counterfactual = kindOf(arithmeticKinds, options.counterfactual) ?? own?.counterfactual;
   const wordings = templates ?? (own ? templatesOf(own.templates) : undefined);
-  const counterfactual = options.counterfactual ?? own?.counterfactual;
   return {
     operation,
     ...(wordings ? { templates: wordings } : {}),
     ...(styles ? { styles } : {}),
-    ...(counterfactual ? { counterfactual: counterfactual as ArithmeticCounterfactual } : {}),
+    ...(counterfactual ? { counterfactual } : {}),
     ...(own ? { slots: own.slots } : {}),
     limits: {
       ...(own ? { ...own.operands, largest: own.largest, smallerFactor: own.smallerFactor } : {}),
@@ -173,7 +173,31 @@ function digitItems(task: string, card: TaskCard, model: Ready, options: BuildOp
   const population = digits.pairs(question.class, options.split);
   const count = Math.min(options.count ?? 200, population.length);
   const pairs = digits.sample(question.class, count, options.split);
-  const counterfactual = options.counterfactual as DigitCounterfactual | undefined;
+  const counterfactual = kindOf(digitKinds, options.counterfactual);
   const items = digits.items(pairs, question, counterfactual ? { counterfactual } : {});
   return { items: items.map(toRaw), dropped: [], available: population.length };
+}
+
+const arithmeticKinds: readonly ArithmeticCounterfactual[] = [
+  "null-operator",
+  "operands",
+  "operator",
+  "digit",
+  "prompt",
+];
+const digitKinds: readonly DigitCounterfactual[] = [
+  "flip-ones-carry",
+  "flip-tens-carry",
+  "redraw-ones",
+  "other-prompt",
+];
+
+function kindOf<T extends string>(kinds: readonly T[], kind: string | undefined): T | undefined {
+  if (kind === undefined) return undefined;
+  const found = kinds.find((entry) => entry === kind);
+  if (found !== undefined) return found;
+  throw new KeyheadsError(
+    "BAD_ARGUMENT",
+    `counterfactual "${kind}" does not exist for this task; it has ${kinds.join(", ")}`,
+  );
 }

@@ -34,17 +34,28 @@ export function counterfactualPair(
       `flip-tens-carry: the tens digits of ${show(pair)} sum to 9 and have no carry of their own`,
     );
   }
-  const carry = sum >= 10;
-  const choices = digitPairs.filter(([x, y]) => {
-    if (column === 1 && x + y === 9) return false;
-    if (kind === "redraw-ones") return x + y >= 10 === carry && (x + y) % 10 !== sum % 10;
-    return x + y >= 10 !== carry;
-  });
+  const choices = choicesOf(kind, sum);
   const [x, y] = draw(choices, seed, kind, pair);
   const place = 10 ** column;
   const a = firstOf(pair) + (x - digitOf(firstOf(pair), column)) * place;
   const b = secondOf(pair) + (y - digitOf(secondOf(pair), column)) * place;
   return a * 1000 + b;
+}
+
+const cache = new Map<string, readonly (readonly [number, number])[]>();
+
+/** Digit pairs that may stand in for a column whose digits add to `sum`. */
+function choicesOf(kind: DigitCounterfactual, sum: number) {
+  const carry = sum >= 10;
+  const key = kind === "redraw-ones" ? `${kind} ${sum}` : `${kind} ${carry}`;
+  const known = cache.get(key);
+  if (known) return known;
+  const choices = digitPairs.filter(([x, y]) => {
+    if (kind === "redraw-ones") return x + y >= 10 === carry && x + y !== sum;
+    return x + y >= 10 !== carry && !(kind === "flip-tens-carry" && x + y === 9);
+  });
+  cache.set(key, choices);
+  return choices;
 }
 
 const attempts = 200;

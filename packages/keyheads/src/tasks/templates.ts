@@ -84,7 +84,7 @@ export function templatesFromText(text: string, file: string): Template[] {
   const templates: Template[] = [];
   for (const [i, line] of text
     .replace(/^\ufeff/, "")
-    .split(/\r?\n/)
+    .split(/\r?\n|\r/)
     .entries()) {
     if (line.trim() === "" || line.startsWith("#")) continue;
     const where = `${file}:${i + 1}`;

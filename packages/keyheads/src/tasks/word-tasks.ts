@@ -31,55 +31,66 @@ export function wordItems(task: WordTask, options: WordItemsOptions): TaskItems 
   const random = rng(seed);
   const items: RawItem[] = [];
   const dropped: TaskItems["dropped"] = [];
-  const seen = new Set<string>();
   const available = combinations(task);
-  const limit = 50 * count + 10 * available;
-  for (let attempt = 0; attempt < Math.min(limit, 1e6) && items.length < count; ++attempt) {
-    if (seen.size === available) break;
+  // Whether a prompt can be used depends on the words drawn for its counterfactual: try some.
+  const tries = new Map<string, number>();
+  const done = new Set<string>();
+  const limit = Math.min(50 * count + 100 * available, 100_000);
+  for (let attempt = 0; attempt < limit && items.length < count; ++attempt) {
+    if (done.size === available) break;
     const drawn = draw(task, random);
     const mine = task.cases[random.int(task.cases.length)] as WordCase;
     const { words, answer } = apply(mine, drawn);
     const { prompt, roles } = fill(task, words);
-    if (seen.has(prompt)) continue;
-    seen.add(prompt);
+    if (done.has(prompt)) continue;
     const cluster = task.cluster
       .map((slot) => words[slot] as string)
       .sort()
       .join(",");
     const split = splitOf(cluster, seed, shares);
-    if (options.split !== undefined && split !== options.split) continue;
+    if (options.split !== undefined && split !== options.split) {
+      done.add(prompt);
+      continue;
+    }
     const others = task.cases
       .map((other) => apply(other, drawn))
-      .filter((o) => o.answer !== answer);
+      .filter((other) => other.answer !== answer);
     const other = others[random.int(others.length)] as (typeof others)[number];
-    const labels = { id: `${task.name}-${seen.size}`, group: task.name, template: task.name };
+    const labels = {
+      id: `${task.name}-${items.length + 1}`,
+      group: task.name,
+      template: task.name,
+    };
     const raw = { ...labels, cluster, split, roles };
+    const counterfactual = { prompt: fill(task, other.words).prompt, answer: other.answer };
     try {
-      items.push(
-        placed(raw, { prompt, answer }, fill(task, other.words).prompt, other.answer, options),
-      );
+      items.push(placed(raw, { prompt, answer }, counterfactual, options));
+      done.add(prompt);
     } catch (error) {
       if (!(error instanceof KeyheadsError)) throw error;
+      tries.set(prompt, (tries.get(prompt) ?? 0) + 1);
+      if ((tries.get(prompt) as number) < triesPerPrompt) continue;
+      done.add(prompt);
       dropped.push({ candidate: prompt, why: error.message });
     }
   }
   return { items, dropped, available };
 }
 
+const triesPerPrompt = 10;
 const layouts: readonly Layout[] = ["glued", "separate"];
 
 /** The first layout of the separating space that gives one-token answers. */
 function placed(
   labels: RawItem,
   own: { prompt: string; answer: string },
-  counterfactual: string,
-  counterfactualAnswer: string,
+  counterfactual: { prompt: string; answer: string },
   { tokenizer, vocab, context }: WordItemsOptions,
 ): RawItem {
   let reason: unknown;
   for (const layout of layouts) {
     const mine = place(layout, own.prompt, own.answer);
-    const other = place(layout, counterfactual, counterfactualAnswer);
+    const other = place(layout, counterfactual.prompt, counterfactual.answer);
     const raw: RawItem = {
       ...labels,
       ...mine,
