@@ -2,7 +2,7 @@
  * What a command may use of the terminal: notes and progress on stderr, data on stdout, the signal
  * that Ctrl-C raises.
  */
-import { createProgress, type Progress } from "./progress.ts";
+import { createProgress, createStages, type Progress, type Stages } from "./progress.ts";
 
 export interface Cli {
   readonly signal: AbortSignal;
@@ -14,6 +14,8 @@ export interface Cli {
   write(text: string): void;
   /** A bar on a terminal, a line every few seconds elsewhere. */
   progress(label: string): Progress;
+  /** The same for work of many named stages. */
+  stages(): Stages;
 }
 
 export function createCli(signal: AbortSignal, json: boolean): Cli {
@@ -24,6 +26,7 @@ export function createCli(signal: AbortSignal, json: boolean): Cli {
     write: (text) => {
       if (!json) process.stdout.write(text);
     },
-    progress: (label) => createProgress(label),
+    progress: createProgress,
+    stages: createStages,
   };
 }

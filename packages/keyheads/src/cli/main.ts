@@ -1,6 +1,6 @@
 /** Entry point: runs the command line, reports failures, flushes stdout and ends the process. */
-import { readFileSync } from "node:fs";
 import { schemaVersion } from "../results.ts";
+import { version } from "../version.ts";
 import { type Failure, toFailure } from "./exit-code.ts";
 import { runProgram } from "./program.ts";
 
@@ -22,8 +22,6 @@ function report(failure: Failure, error: unknown, json: boolean): void {
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
-    const manifest = new URL("../../package.json", import.meta.url);
-    const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
     return await runProgram(argv, version);
   } catch (error) {
     const failure = toFailure(error);

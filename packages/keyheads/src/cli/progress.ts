@@ -47,3 +47,25 @@ function lines(label: string): Progress {
     [Symbol.dispose]() {},
   };
 }
+
+/** Work of many stages, one bar or line after the other. */
+export interface Stages extends Progress {
+  readonly onStage: (text: string) => void;
+}
+
+export function createStages(): Stages {
+  let shown: Progress | undefined;
+  let last = Number.NEGATIVE_INFINITY;
+  return {
+    onStage(text) {
+      shown?.[Symbol.dispose]();
+      shown = createProgress(text);
+      const now = performance.now();
+      if (process.stderr.isTTY || now - last < secondsBetweenLines * 1000) return;
+      last = now;
+      process.stderr.write(`${text}\n`);
+    },
+    onProgress: (done, total) => shown?.onProgress(done, total),
+    [Symbol.dispose]: () => shown?.[Symbol.dispose](),
+  };
+}

@@ -7,7 +7,9 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { EngineInfo } from "@keyheads/native";
+import { type EngineInfo, loadBinding } from "@keyheads/native";
+import { schemaVersion } from "../results.ts";
+import { version } from "../version.ts";
 
 export type RunStatus = "running" | "finished" | "failed" | "interrupted";
 
@@ -40,11 +42,29 @@ export interface Manifest {
 export interface RunInputs {
   readonly model: { readonly folder: string; readonly files: readonly HashedFile[] };
   readonly items?: HashedFile;
+  readonly templates?: HashedFile;
   readonly tasks?: readonly string[];
   readonly seed: number;
   readonly tune: boolean;
   readonly device: string;
   readonly dtype: string;
+}
+
+/** The manifest of a run that begins now, on this machine. */
+export function newManifest(inputs: RunInputs): Manifest {
+  return {
+    schemaVersion,
+    status: "running",
+    keyheads: version,
+    created: new Date().toISOString(),
+    inputs,
+    machine: {
+      node: process.version,
+      platform: `${process.platform} ${process.arch}`,
+      engine: loadBinding().info(),
+    },
+    timings: {},
+  };
 }
 
 export async function hashFile(path: string): Promise<HashedFile> {
@@ -76,6 +96,7 @@ export function firstDifference(before: RunInputs, now: RunInputs): string | und
     new Map([
       ...inputs.model.files.map(({ name, sha256 }) => [`model file ${name}`, sha256] as const),
       ["items", inputs.items?.sha256 ?? "none"],
+      ["templates", inputs.templates?.sha256 ?? "none"],
       ["task", inputs.tasks?.join(",") ?? "the model's default"],
       ["seed", String(inputs.seed)],
       ["tuning", String(inputs.tune)],
