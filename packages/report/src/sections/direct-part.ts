@@ -45,7 +45,7 @@ number says ${
       : `by how much the ${effectTitle(direct.effect)} falls; the total effect is too close to zero to give shares`
   }.</p>
 ${facts(direct)}
-${onAll ? html`<p class="note">${onAllText(view, onAll, experiment.directOnAll?.items.used)}</p>` : null}
+${itemsNote(experiment, view)}
 <div class="${small ? "pair" : "stack"}">
 ${figure({
   // A map of many heads keeps its size and scrolls: one drawing serves both widths.
@@ -78,7 +78,7 @@ function facts(result: IdentifyResult): Html {
   const { validity } = result;
   const metric = effectTitle(result.effect);
   const rows: readonly (readonly [string, string])[] = [
-    ["Items", itemsText(result)],
+    ["Items", count(result.items.used)],
     ["Model is right on", percent(validity?.referenceAccuracy)],
     [`Mean ${metric}`, `${number(result.reference)} → ${number(result.counterfactual)}`],
     ["Total effect", number(result.totalEffect)],
@@ -90,24 +90,29 @@ function facts(result: IdentifyResult): Html {
   )}</dl>`;
 }
 
-/** How many items were used, and why others were not. */
-function itemsText({ items, validity, guarded }: IdentifyResult): string {
+/** Which items are missing, and what the key heads do when the wrongly answered ones come back. */
+function itemsNote({ direct, directOnAll }: Experiment, view: EffectView): Html | null {
+  const { validity, items, guarded } = direct;
   const reasons: readonly (readonly [number | undefined, string])[] = [
     [validity?.excluded, "not changed by the counterfactual"],
     [validity?.incorrect, "answered wrongly"],
     [items.dropped.length, "dropped"],
-    [guarded, "near zero"],
+    [guarded, "with a metric too near zero"],
   ];
   const left = reasons.flatMap(([n, why]) => (isNumber(n) && n > 0 ? [`${count(n)} ${why}`] : []));
-  return left.length > 0 ? `${count(items.used)}; left out: ${list(left)}` : count(items.used);
+  const text = [
+    left.length > 0 ? `Left out: ${list(left)}.` : "",
+    directOnAll ? onAllText(view, effectView(directOnAll), directOnAll.items.used) : "",
+  ];
+  return text.some((t) => t !== "") ? html`<p class="note">${text.join(" ").trim()}</p>` : null;
 }
 
-/** Items that the model gets wrong say less about how it gets them right; both are given. */
 function onAllText(view: EffectView, onAll: EffectView, items: number | undefined): string {
   const heads = view.ranked.filter((c) => c.kind === "head" && c.key).slice(0, 5);
-  const values = heads.map((c) => `${c.name} ${onAll.format(componentValue(onAll, c))}`);
+  // Name and number stay on one line.
+  const values = heads.map((c) => `${c.name}\u00a0(${onAll.format(componentValue(onAll, c))})`);
   const of = isNumber(items) ? `all ${count(items)} items` : "all items";
-  return `Above: items that the model answers correctly. On ${of}, right or wrong: ${list(values) || "no key heads"}.`;
+  return `These are items that the model answers correctly; on ${of}, right or wrong: ${list(values) || "no key heads"}.`;
 }
 
 function componentTable(

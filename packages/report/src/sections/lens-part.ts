@@ -41,6 +41,7 @@ function streamCharts({ layers }: LensResult): ByLayer[] {
   const last = layers.at(-1);
   const answer = "var(--c-key)";
   const worst = Math.max(1, ...layers.map((l) => l.answerRank).filter(isNumber));
+  const lowest = worst > 5 ? Math.max(10, worst) : 5;
   return [
     {
       title: "Probability of the answer",
@@ -59,8 +60,8 @@ function streamCharts({ layers }: LensResult): ByLayer[] {
       format: (v) => plain(v),
       scale: "log",
       reverse: true,
-      include: [1, worst > 5 ? 10 : 5],
-      ticks: rankTicks.filter((t) => t <= Math.max(10, worst * 1.01)),
+      include: [1, lowest],
+      ticks: rankTicks.filter((t) => t <= lowest),
       series: [{ label: "answer", color: answer, values: layers.map((l) => l.answerRank) }],
     },
     {

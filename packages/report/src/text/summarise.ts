@@ -23,7 +23,7 @@ export function writers(experiment: Experiment): Html {
     strongest.interval && view.unit === "share"
       ? ` (interval ${percentRange(strongest.interval[0], strongest.interval[1], 0)})`
       : "";
-  const named = heads.slice(1, 6).map((c) => `${c.name} (${view.format(c.value)})`);
+  const named = heads.slice(1, 6).map((c) => `${c.name}\u00a0(${view.format(c.value)})`);
   const more = heads.length > 6 ? ` and ${count(heads.length - 6)} more key heads` : "";
   return html`Head <strong>${strongest.name}</strong> carries <strong>${view.format(strongest.value)}</strong>${of}${interval}${
     named.length > 0 ? `, followed by ${more ? named.join(", ") + more : list(named)}` : ""
@@ -35,7 +35,7 @@ export function writers(experiment: Experiment): Html {
 }
 
 function mlpNames(mlps: readonly Component[], format: (v: number) => string): string {
-  const named = mlps.slice(0, 4).map((c) => `${c.name} (${format(c.value)})`);
+  const named = mlps.slice(0, 4).map((c) => `${c.name}\u00a0(${format(c.value)})`);
   return mlps.length > 4 ? `${named.join(", ")} and ${mlps.length - 4} more MLPs` : list(named);
 }
 
@@ -49,7 +49,7 @@ export function upstream(experiment: Experiment): string[] {
     .filter((c) => c.kind === "head" && c.value >= 0.08)
     .filter((c) => Math.abs(componentValue(direct, c) ?? 0) < c.value / 4)
     .slice(0, 6)
-    .map((c) => `${c.name} (${share(c.value)})`);
+    .map((c) => `${c.name}\u00a0(${share(c.value)})`);
 }
 
 export interface Proof {
