@@ -112,7 +112,7 @@ function onAllText(view: EffectView, onAll: EffectView, items: number | undefine
   // Name and number stay on one line.
   const values = heads.map((c) => `${c.name}\u00a0(${onAll.format(componentValue(onAll, c))})`);
   const of = isNumber(items) ? `all ${count(items)} items` : "all items";
-  return `These are items that the model answers correctly; on ${of}, right or wrong: ${list(values) || "no key heads"}.`;
+  return `The items used are those that the model answers correctly; on ${of}, right or wrong: ${list(values) || "no key heads"}.`;
 }
 
 function componentTable(
