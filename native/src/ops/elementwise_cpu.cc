@@ -1,6 +1,8 @@
 #include "ops/elementwise.h"
 #include "ops/rows.h"
 
+// ivdep: y may be a; that is no reason for the compiler to leave scalar code.
+
 namespace keyheads::ops {
 namespace {
 
@@ -10,6 +12,7 @@ void add_impl(Context& ctx, const Add<T>& a) {
     T* y = a.y.row(r);
     const T* left = a.a.row(r);
     const T* right = a.b.row(r);
+#pragma GCC ivdep
     for (int64_t c = 0; c < a.y.cols; ++c) y[c] = left[c] + right[c];
   });
 }
@@ -19,6 +22,7 @@ void add_scaled_impl(Context& ctx, const AddScaled<T>& a) {
   for_rows(ctx, a.y.rows, a.y.cols, [&](int64_t r) {
     T* y = a.y.row(r);
     const T* x = a.x.row(r);
+#pragma GCC ivdep
     for (int64_t c = 0; c < a.y.cols; ++c) y[c] += a.factor * x[c];
   });
 }

@@ -13,6 +13,7 @@ void rotary_impl(Context& ctx, const Rotary<T>& a) {
     for (int64_t h = 0; h < a.heads; ++h) {
       const T* x = a.x.row(m) + h * a.width;
       T* y = a.y.row(m) + h * a.width;
+#pragma GCC ivdep  // y may be x
       for (int64_t i = 0; i < a.half; ++i) {
         const T x1 = x[i], x2 = x[i + a.half], s = sign * sine[i];
         y[i] = x1 * cosine[i] - x2 * s;
