@@ -40,7 +40,7 @@ describe("fitting numbers to a tokenizer", () => {
     const three = fitNumbers(llama3Like);
     expect(three).toMatchObject({ layout: "separate", upTo: 999, digitwise: false });
     expect(three.singles.size).toBe(1000);
-    expect(limitsOf(three)).toMatchObject({ min: 0, max: 999, largest: 999 });
+    expect(limitsOf(three)).toEqual({ min: 0, max: 999, largest: 999, smallestFactor: 2 });
     const gpt2 = fitNumbers(gpt2Like);
     expect(gpt2).toMatchObject({ layout: "glued", upTo: 104, digitwise: false });
     expect(gpt2.singles.has(106)).toBe(true);
@@ -84,6 +84,17 @@ describe("facts", () => {
     expect(enumerateFacts("div", { min: 0, max: 30, largest: 999 }, fit)).toHaveLength(30 * 31);
     expect(result("div", 7, 2)).toBeUndefined();
     expect(result("div", 7, 0)).toBeUndefined();
+  });
+
+  it("leave out what is no calculation, unless one-digit answers leave nothing else", () => {
+    for (const operation of ["mul", "div"] as const) {
+      for (const packed of enumerateFacts(operation, limitsOf(fit), fit)) {
+        const { a, b, c } = unpack(operation, packed);
+        expect(Math.min(b, operation === "mul" ? a : c)).toBeGreaterThanOrEqual(2);
+      }
+    }
+    const digits = fitNumbers(llama2Like);
+    expect(enumerateFacts("mul", limitsOf(digits), digits)).toHaveLength(23);
   });
 
   it("keep the smaller factor and the largest number", () => {

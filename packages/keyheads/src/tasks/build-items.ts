@@ -158,7 +158,14 @@ function arithmeticOf(operation: Operation, card: TaskCard | undefined, options:
     ...(counterfactual ? { counterfactual } : {}),
     ...(own ? { slots: own.slots } : {}),
     limits: {
-      ...(own ? { ...own.operands, largest: own.largest, smallerFactor: own.smallerFactor } : {}),
+      ...(own
+        ? {
+            ...own.operands,
+            largest: own.largest,
+            smallestFactor: 0,
+            smallerFactor: own.smallerFactor,
+          }
+        : {}),
       ...options.limits,
     },
     ...(pairs === "all"

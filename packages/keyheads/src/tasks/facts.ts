@@ -17,14 +17,17 @@ export interface FactLimits {
   readonly max: number;
   /** No number is larger. */
   readonly largest: number;
+  /** Factors (divisor and quotient) are at least this: times 0 or 1 is no calculation. */
+  readonly smallestFactor?: number;
   /** The smaller of two factors (or of divisor and quotient) is at most this. */
   readonly smallerFactor?: number;
 }
 
 /** What the tokenizer allows: LLaMA-2 style operands 1..9, Llama-3 style 0..999. */
 export function limitsOf(fit: NumberFit): FactLimits {
-  const top = Math.min(fit.digitwise ? 9 : fit.upTo, 999);
-  return { min: fit.digitwise ? 1 : 0, max: top, largest: fit.digitwise ? 9 : 999 };
+  // One-digit products are so few that those with 1 are needed.
+  if (fit.digitwise) return { min: 1, max: 9, largest: 9 };
+  return { min: 0, max: Math.min(fit.upTo, 999), largest: 999, smallestFactor: 2 };
 }
 
 /** a op b, or undefined where it is no whole number. */
@@ -49,10 +52,10 @@ export function answerOf(
   const inside = (x: number) => x >= limits.min && x <= limits.max;
   if (!inside(b) || !inside(operation === "div" ? c : a)) return undefined;
   const factors = operation === "mul" ? [a, b] : operation === "div" ? [b, c] : [];
-  if (Math.min(...factors) > (limits.smallerFactor ?? Infinity) && factors.length > 0) {
-    return undefined;
-  }
-  return c;
+  if (factors.length === 0) return c;
+  const smaller = Math.min(...factors);
+  const { smallestFactor = 0, smallerFactor = Number.POSITIVE_INFINITY } = limits;
+  return smaller >= smallestFactor && smaller <= smallerFactor ? c : undefined;
 }
 
 export function unpack(operation: Operation, packed: number): Fact {
