@@ -1,147 +1,141 @@
 #include "ops/attention.h"
-#include "ops/rows.h"
+#include "ops/attention_blocks.h"
+#include "ops/attention_gradient.h"
 
 namespace keyheads::ops {
 namespace {
 
-template <class T>
-KEYHEADS_INLINE T dot(const T* a, const T* b, int64_t n) {
-  T sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-// p = softmax(s); entries of -inf become 0
-template <class T>
-KEYHEADS_INLINE void softmax(T* p, const T* s, int64_t n) {
-  T top = s[0];
-  for (int64_t j = 1; j < n; ++j) top = larger(top, s[j]);
-  T sum = 0;
-  for (int64_t j = 0; j < n; ++j) {
-    p[j] = static_cast<T>(__builtin_exp(static_cast<double>(s[j] - top)));
-    sum += p[j];
+// The keys (or values) of a segment, cached ones first.
+template <class T, class F>
+KEYHEADS_INLINE void for_pieces(const Segment<T>& s, const T* past, const Mat<const T>& rows,
+                                int64_t groups, int64_t group, int64_t width, const F& f) {
+  if (s.past_rows > 0) {
+    const int64_t stride = groups * width;
+    f(Mat<const T>{past + group * width, s.past_rows, width, stride}, int64_t{0});
   }
-  for (int64_t j = 0; j < n; ++j) p[j] = p[j] / sum;
+  f(part(rows, s.row, s.rows, group, width), s.past_rows);
 }
 
+// A task is a segment and a group: its keys and values are packed once for all its query heads.
 template <class T>
 void attention_impl(Context& ctx, const Attention<T>& a) {
   const int64_t share = a.heads / a.groups;
-  parallel_for(ctx, a.segment_count * a.heads, [&](int64_t task) {
-    const Segment<T>& s = a.segments[task / a.heads];
-    const int64_t h = task % a.heads, column = h / share * a.width;
-    const int64_t stride = a.groups * a.width;
-    T* p = static_cast<T*>(thread_scratch(static_cast<size_t>(s.past_rows + s.rows) * sizeof(T)));
-    for (int64_t i = 0; i < s.rows; ++i) {
-      const T* q = a.q.row(s.row + i) + h * a.width;
-      const int64_t n = s.past_rows + i + 1;
-      const auto key = [&](int64_t j) {
-        return (j < s.past_rows ? s.past_k + j * stride : a.k.row(s.row + j - s.past_rows)) +
-               column;
-      };
-      const auto value = [&](int64_t j) {
-        return (j < s.past_rows ? s.past_v + j * stride : a.v.row(s.row + j - s.past_rows)) +
-               column;
-      };
-      for (int64_t j = 0; j < n; ++j) p[j] = a.scale * dot(q, key(j), a.width);
-      softmax(p, p, n);
-      T* z = a.z.row(s.row + i) + h * a.width;
-      for (int64_t e = 0; e < a.width; ++e) z[e] = 0;
-      for (int64_t j = 0; j < n; ++j) {
-        for (int64_t e = 0; e < a.width; ++e) z[e] += p[j] * value(j)[e];
-      }
+  parallel_for(ctx, a.segment_count * a.groups, [&](int64_t task) {
+    const Segment<T>& s = a.segments[task / a.groups];
+    const int64_t group = task % a.groups, keys = s.past_rows + s.rows;
+    const int64_t line = padded<T>(keys);
+    Arena<T> arena(line * a.width + keys * padded<T>(a.width) + kTileRows * line);
+    T* k = arena.take(line * a.width);
+    T* v = arena.take(keys * padded<T>(a.width));
+    T* p = arena.take(kTileRows * line);
+    for_pieces(s, s.past_k, a.k, a.groups, group, a.width,
+               [&](const Mat<const T>& rows, int64_t first) { pack_keys(rows, first, k); });
+    pad_keys(keys, a.width, k);
+    for_pieces(
+        s, s.past_v, a.v, a.groups, group, a.width,
+        [&](const Mat<const T>& rows, int64_t first) { pack_rows(rows, first, keys, T(1), v); });
+    for (int64_t h = group * share; h < (group + 1) * share; ++h) {
+      const Mat<const T> q = part(a.q, s.row, s.rows, h, a.width);
+      const Mat<T> z = part(a.z, s.row, s.rows, h, a.width);
+      for_tiles(s.rows, [&](int64_t i, int64_t count) {
+        const int64_t end = s.past_rows + i + count;  // keys that the last query sees
+        tile_rows<T>(count, {q.row(i), q.stride, 1}, keys_right(k, a.width), {p, line, end, false},
+                     a.width);
+        for (int64_t r = 0; r < count; ++r) {
+          const int64_t seen = s.past_rows + i + r + 1;
+          scale_scores(p + r * line, seen, a.scale);
+          softmax_row(p + r * line, p + r * line, seen, end);
+        }
+        tile_rows<T>(count, {p, line, 1}, rows_right(v, keys), {z.row(i), z.stride, a.width, false},
+                     end);
+      });
     }
   });
 }
 
 template <class T>
 void attention_backward_impl(Context& ctx, const AttentionBackward<T>& a) {
-  const int64_t share = a.heads / a.groups;
   parallel_for(ctx, a.segment_count * a.groups, [&](int64_t task) {
-    const Segment<T>& s = a.segments[task / a.groups];
-    const int64_t g = task % a.groups, column = g * a.width;
-    T* p = static_cast<T*>(thread_scratch(static_cast<size_t>(2 * s.rows) * sizeof(T)));
-    T* dp = p + s.rows;
-    for (int64_t j = 0; j < s.rows; ++j) {
-      for (int64_t e = 0; e < a.width; ++e) {
-        a.dk.row(s.row + j)[column + e] = 0;
-        a.dv.row(s.row + j)[column + e] = 0;
-      }
-    }
-    for (int64_t h = g * share; h < (g + 1) * share; ++h) {
-      for (int64_t i = 0; i < s.rows; ++i) {
-        const T* q = a.q.row(s.row + i) + h * a.width;
-        const T* dz = a.dz.row(s.row + i) + h * a.width;
-        T* dq = a.dq.row(s.row + i) + h * a.width;
-        const int64_t n = i + 1;
-        for (int64_t j = 0; j < n; ++j)
-          p[j] = a.scale * dot(q, a.k.row(s.row + j) + column, a.width);
-        softmax(p, p, n);
-        T sum = 0;
-        for (int64_t j = 0; j < n; ++j) {
-          dp[j] = dot(dz, a.v.row(s.row + j) + column, a.width);
-          sum += p[j] * dp[j];
-        }
-        for (int64_t e = 0; e < a.width; ++e) dq[e] = 0;
-        for (int64_t j = 0; j < n; ++j) {
-          const T ds = a.scale * (p[j] * (dp[j] - sum));
-          T* dk = a.dk.row(s.row + j) + column;
-          T* dv = a.dv.row(s.row + j) + column;
-          const T* k = a.k.row(s.row + j) + column;
-          for (int64_t e = 0; e < a.width; ++e) {
-            dq[e] += ds * k[e];
-            dk[e] += ds * q[e];
-            dv[e] += p[j] * dz[e];
-          }
-        }
-      }
-    }
+    AttentionGradient<T>(a, a.segments[task / a.groups], task % a.groups).run();
   });
 }
+
+// The same in steps, over pattern buffers [heads, n, n] of each segment.
 
 template <class T>
 void attention_scores_impl(Context& ctx, const AttentionScores<T>& a) {
   const int64_t share = a.heads / a.groups;
-  parallel_for(ctx, a.segment_count * a.heads, [&](int64_t task) {
-    const int64_t index = task / a.heads, h = task % a.heads;
+  parallel_for(ctx, a.segment_count * a.groups, [&](int64_t task) {
+    const int64_t index = task / a.groups, group = task % a.groups;
     const Segment<T>& s = a.segments[index];
-    T* scores = a.scores + a.pattern_offsets[index] + h * s.rows * s.rows;
-    for (int64_t i = 0; i < s.rows; ++i) {
-      const T* q = a.q.row(s.row + i) + h * a.width;
-      for (int64_t j = 0; j < s.rows; ++j) {
-        scores[i * s.rows + j] =
-            j <= i ? a.scale * dot(q, a.k.row(s.row + j) + h / share * a.width, a.width)
-                   : -static_cast<T>(__builtin_inf());
-      }
+    const int64_t n = s.rows;
+    Arena<T> arena(padded<T>(n) * a.width);
+    T* k = arena.take(padded<T>(n) * a.width);
+    pack_keys(part(a.k, s.row, n, group, a.width), 0, k);
+    pad_keys(n, a.width, k);
+    for (int64_t h = group * share; h < (group + 1) * share; ++h) {
+      const Mat<const T> q = part(a.q, s.row, n, h, a.width);
+      T* scores = a.scores + a.pattern_offsets[index] + h * n * n;
+      for_tiles(n, [&](int64_t i, int64_t count) {
+        tile_rows<T>(count, {q.row(i), q.stride, 1}, keys_right(k, a.width),
+                     {scores + i * n, n, i + count, false}, a.width);
+        for (int64_t r = i; r < i + count; ++r) {
+          scale_scores(scores + r * n, r + 1, a.scale);
+          for (int64_t j = r + 1; j < n; ++j) scores[r * n + j] = -static_cast<T>(__builtin_inf());
+        }
+      });
     }
+  });
+}
+
+// f(offset of a row of the pattern buffers, its length) for all rows
+template <class T, class F>
+KEYHEADS_INLINE void for_pattern_rows(Context& ctx, const Segment<T>* segments,
+                                      const int64_t* offsets, int64_t segment_count, int64_t heads,
+                                      const F& f) {
+  parallel_for(ctx, segment_count * heads, [&](int64_t task) {
+    const int64_t n = segments[task / heads].rows;
+    const int64_t start = offsets[task / heads] + task % heads * n * n;
+    for (int64_t i = 0; i < n; ++i) f(start + i * n, n);
   });
 }
 
 template <class T>
 void attention_softmax_impl(Context& ctx, const AttentionSoftmax<T>& a) {
-  parallel_for(ctx, a.segment_count * a.heads, [&](int64_t task) {
-    const int64_t n = a.segments[task / a.heads].rows;
-    const int64_t start = a.pattern_offsets[task / a.heads] + task % a.heads * n * n;
-    for (int64_t i = 0; i < n; ++i) {
-      softmax(a.pattern + start + i * n, a.scores + start + i * n, n);
-    }
-  });
+  for_pattern_rows(
+      ctx, a.segments, a.pattern_offsets, a.segment_count, a.heads,
+      [&](int64_t row, int64_t n) { softmax_row(a.pattern + row, a.scores + row, n, n); });
+}
+
+template <class T>
+void attention_softmax_backward_impl(Context& ctx, const AttentionSoftmaxBackward<T>& a) {
+  for_pattern_rows(ctx, a.segments, a.pattern_offsets, a.segment_count, a.heads,
+                   [&](int64_t row, int64_t n) {
+                     softmax_row_backward(a.dscores + row, a.dpattern + row, a.pattern + row, n);
+                   });
 }
 
 template <class T>
 void attention_mix_impl(Context& ctx, const AttentionMix<T>& a) {
   const int64_t share = a.heads / a.groups;
-  parallel_for(ctx, a.segment_count * a.heads, [&](int64_t task) {
-    const int64_t index = task / a.heads, h = task % a.heads;
+  parallel_for(ctx, a.segment_count * a.groups, [&](int64_t task) {
+    const int64_t index = task / a.groups, group = task % a.groups;
     const Segment<T>& s = a.segments[index];
-    const T* pattern = a.pattern + a.pattern_offsets[index] + h * s.rows * s.rows;
-    for (int64_t i = 0; i < s.rows; ++i) {
-      T* z = a.z.row(s.row + i) + h * a.width;
-      for (int64_t e = 0; e < a.width; ++e) z[e] = 0;
-      for (int64_t j = 0; j <= i; ++j) {
-        const T* v = a.v.row(s.row + j) + h / share * a.width;
-        for (int64_t e = 0; e < a.width; ++e) z[e] += pattern[i * s.rows + j] * v[e];
-      }
+    const int64_t n = s.rows;
+    Arena<T> arena(n * padded<T>(a.width) + kTileRows * n);
+    T* v = arena.take(n * padded<T>(a.width));
+    T* p = arena.take(kTileRows * n);
+    pack_rows(part(a.v, s.row, n, group, a.width), 0, n, T(1), v);
+    for (int64_t h = group * share; h < (group + 1) * share; ++h) {
+      const T* pattern = a.pattern + a.pattern_offsets[index] + h * n * n;
+      const Mat<T> z = part(a.z, s.row, n, h, a.width);
+      for_tiles(n, [&](int64_t i, int64_t count) {
+        for (int64_t r = 0; r < count; ++r) {
+          copy_causal(p + r * n, pattern + (i + r) * n, i + r, i + count);
+        }
+        tile_rows<T>(count, {p, n, 1}, rows_right(v, n), {z.row(i), z.stride, a.width, false},
+                     i + count);
+      });
     }
   });
 }
@@ -150,39 +144,32 @@ template <class T>
 void attention_mix_backward_impl(Context& ctx, const AttentionMixBackward<T>& a) {
   const int64_t share = a.heads / a.groups;
   parallel_for(ctx, a.segment_count * a.groups, [&](int64_t task) {
-    const int64_t index = task / a.groups, g = task % a.groups;
+    const int64_t index = task / a.groups, group = task % a.groups;
     const Segment<T>& s = a.segments[index];
-    for (int64_t j = 0; j < s.rows; ++j) {
-      for (int64_t e = 0; e < a.width; ++e) a.dv.row(s.row + j)[g * a.width + e] = 0;
-    }
-    for (int64_t h = g * share; h < (g + 1) * share; ++h) {
-      const int64_t start = a.pattern_offsets[index] + h * s.rows * s.rows;
-      for (int64_t i = 0; i < s.rows; ++i) {
-        const T* p = a.pattern + start + i * s.rows;
-        T* dp = a.dpattern + start + i * s.rows;
-        const T* dz = a.dz.row(s.row + i) + h * a.width;
-        for (int64_t j = 0; j < s.rows; ++j) {
-          dp[j] = j <= i ? dot(dz, a.v.row(s.row + j) + g * a.width, a.width) : T(0);
-          if (j > i) continue;
-          T* dv = a.dv.row(s.row + j) + g * a.width;
-          for (int64_t e = 0; e < a.width; ++e) dv[e] += p[j] * dz[e];
+    const int64_t n = s.rows, line = padded<T>(n), wide = padded<T>(a.width);
+    Arena<T> arena(line * a.width + kQueries * (wide + n));
+    T* v = arena.take(line * a.width);
+    T* dz_rows = arena.take(kQueries * wide);
+    T* p = arena.take(kQueries * n);
+    pack_keys(part(a.v, s.row, n, group, a.width), 0, v);
+    pad_keys(n, a.width, v);
+    const Mat<T> dv = part(a.dv, s.row, n, group, a.width);
+    set_zero(dv);
+    for (int64_t h = group * share; h < (group + 1) * share; ++h) {
+      const int64_t start = a.pattern_offsets[index] + h * n * n;
+      for (int64_t i = 0; i < n; i += kQueries) {
+        const int64_t count = smaller(kQueries, n - i);
+        const Mat<const T> dz = part(a.dz, s.row + i, count, h, a.width);
+        multiply<T>(count, {dz.data, dz.stride, 1}, keys_right(v, a.width),
+                    {a.dpattern + start + i * n, n, n, false}, a.width);
+        for (int64_t r = 0; r < count; ++r) {
+          for (int64_t j = i + r + 1; j < n; ++j) a.dpattern[start + (i + r) * n + j] = 0;
+          copy_causal(p + r * n, a.pattern + start + (i + r) * n, i + r, i + count);
         }
+        pack_rows(dz, 0, kQueries, T(1), dz_rows);
+        add_transposed<T>({dv.data, i + count, a.width, dv.stride}, {p, count, n, n}, i,
+                          rows_right(dz_rows, kQueries));
       }
-    }
-  });
-}
-
-template <class T>
-void attention_softmax_backward_impl(Context& ctx, const AttentionSoftmaxBackward<T>& a) {
-  parallel_for(ctx, a.segment_count * a.heads, [&](int64_t task) {
-    const int64_t n = a.segments[task / a.heads].rows;
-    const int64_t start = a.pattern_offsets[task / a.heads] + task % a.heads * n * n;
-    for (int64_t i = 0; i < n; ++i) {
-      const T* p = a.pattern + start + i * n;
-      const T* dp = a.dpattern + start + i * n;
-      T* ds = a.dscores + start + i * n;
-      const T sum = dot(p, dp, n);
-      for (int64_t j = 0; j < n; ++j) ds[j] = p[j] * (dp[j] - sum);
     }
   });
 }
@@ -191,26 +178,30 @@ template <class T>
 void attention_scores_backward_impl(Context& ctx, const AttentionScoresBackward<T>& a) {
   const int64_t share = a.heads / a.groups;
   parallel_for(ctx, a.segment_count * a.groups, [&](int64_t task) {
-    const int64_t index = task / a.groups, g = task % a.groups;
+    const int64_t index = task / a.groups, group = task % a.groups;
     const Segment<T>& s = a.segments[index];
-    for (int64_t j = 0; j < s.rows; ++j) {
-      for (int64_t e = 0; e < a.width; ++e) a.dk.row(s.row + j)[g * a.width + e] = 0;
-    }
-    for (int64_t h = g * share; h < (g + 1) * share; ++h) {
-      const T* dscores = a.dscores + a.pattern_offsets[index] + h * s.rows * s.rows;
-      for (int64_t i = 0; i < s.rows; ++i) {
-        const T* q = a.q.row(s.row + i) + h * a.width;
-        T* dq = a.dq.row(s.row + i) + h * a.width;
-        for (int64_t e = 0; e < a.width; ++e) dq[e] = 0;
-        for (int64_t j = 0; j <= i; ++j) {
-          const T ds = a.scale * dscores[i * s.rows + j];
-          const T* k = a.k.row(s.row + j) + g * a.width;
-          T* dk = a.dk.row(s.row + j) + g * a.width;
-          for (int64_t e = 0; e < a.width; ++e) {
-            dq[e] += ds * k[e];
-            dk[e] += ds * q[e];
-          }
+    const int64_t n = s.rows, wide = padded<T>(a.width);
+    Arena<T> arena(n * wide + kQueries * (wide + n));
+    T* k_rows = arena.take(n * wide);
+    T* q_rows = arena.take(kQueries * wide);
+    T* ds = arena.take(kQueries * n);
+    pack_rows(part(a.k, s.row, n, group, a.width), 0, n, a.scale, k_rows);
+    const Mat<T> dk = part(a.dk, s.row, n, group, a.width);
+    set_zero(dk);
+    for (int64_t h = group * share; h < (group + 1) * share; ++h) {
+      const T* dscores = a.dscores + a.pattern_offsets[index] + h * n * n;
+      for (int64_t i = 0; i < n; i += kQueries) {
+        const int64_t count = smaller(kQueries, n - i);
+        const Mat<const T> q = part(a.q, s.row + i, count, h, a.width);
+        const Mat<T> dq = part(a.dq, s.row + i, count, h, a.width);
+        for (int64_t r = 0; r < count; ++r) {
+          copy_causal(ds + r * n, dscores + (i + r) * n, i + r, i + count);
         }
+        multiply<T>(count, {ds, n, 1}, rows_right(k_rows, n), {dq.data, dq.stride, a.width, false},
+                    i + count);
+        pack_rows(q, 0, kQueries, a.scale, q_rows);
+        add_transposed<T>({dk.data, i + count, a.width, dk.stride}, {ds, count, n, n}, i,
+                          rows_right(q_rows, kQueries));
       }
     }
   });
