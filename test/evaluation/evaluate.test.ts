@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { accuracyOf } from "../../packages/keyheads/src/evaluation/accuracy.ts";
+import { accuracyAtLeast, accuracyOf } from "../../packages/keyheads/src/evaluation/accuracy.ts";
 import { answersOf } from "../../packages/keyheads/src/evaluation/answers.ts";
 import { compareEvaluations } from "../../packages/keyheads/src/evaluation/compare.ts";
 import {
@@ -84,6 +84,21 @@ describe("answers of several tokens", () => {
     const fast = await accuracyOf(model, answersOf(items), { batchTokens: 50 });
     expect(fast.correct).toEqual(together.correct);
     expect(fast.accuracy).toBe(together.correct.reduce((a, b) => a + b, 0) / 40);
+
+    const set = answersOf(items);
+    const stop = { batchTokens: 1 };
+    expect(await accuracyAtLeast(model, set, fast.accuracy, stop)).toBe(fast.accuracy);
+    let read = 0;
+    const counted = {
+      ...stop,
+      onProgress: (done: number) => {
+        read = done;
+      },
+    };
+    const above = await accuracyAtLeast(model, set, fast.accuracy + 1 / 40, counted);
+    expect(above).toBeUndefined();
+    // The last wrong item decides.
+    expect(read).toBeLessThanOrEqual(fast.correct.lastIndexOf(0) + 1);
 
     const { logits } = await model.forward({
       sequences: [[...(items[1]?.promptIds ?? []), ...(items[1]?.answerIds.slice(0, -1) ?? [])]],

@@ -1,4 +1,5 @@
 // The small fixture models, and items of random tokens to train them on.
+import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,15 +41,13 @@ export function randomItems(count: number, vocab: number, seed = 1): AnsweredIte
   }));
 }
 
-/** All weights as one array of bytes, by slot. */
-export async function allWeights(model: Model): Promise<Map<string, Buffer>> {
-  const weights = new Map<string, Buffer>();
+/** SHA-256 of every weight, by slot: equal if and only if all bits are. */
+export async function weightBits(model: Model): Promise<Record<string, string>> {
+  const bits: Record<string, string> = {};
   for (const { slot, layer } of model.files.slots) {
-    const value = await model.readWeight({ slot, layer });
-    weights.set(
-      `${slot}.${layer}`,
-      Buffer.from(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength)),
-    );
+    const { buffer, byteOffset, byteLength } = await model.readWeight({ slot, layer });
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    bits[`${slot}.${layer}`] = createHash("sha256").update(bytes).digest("hex");
   }
-  return weights;
+  return bits;
 }

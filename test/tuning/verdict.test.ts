@@ -67,6 +67,13 @@ describe("the verdict", () => {
     expect(gainVerdict([method("key", 6, 0.5)], 8, "W").text).toContain("no random draws");
   });
 
+  test("leaves out a condition that no draw ran in", () => {
+    const without = [method("key", 6, 0.5), ...draws(20, 10, 2)];
+    const verdict = gainVerdict([...without, method("key", null, 0.5, true)], 8, "W");
+    expect(verdict.supported).toBe(true);
+    expect(verdict.text).not.toContain("With replay");
+  });
+
   test("needs both conditions where replay was run", () => {
     const without = [method("key", 6, 0.5), ...draws(20, 10, 2)];
     const replayed = [method("key", 6, 0.5, true), ...draws(20, 5, 2, true)];

@@ -56,6 +56,25 @@ export async function accuracyOf(
   return { n, accuracy: sum / n, correct };
 }
 
+/** The accuracy if it is at least `least`; undefined, often long before the end, if it is not. */
+export async function accuracyAtLeast(
+  model: Predictor,
+  set: AnswerSet,
+  least: number,
+  options: ReadOptions = {},
+): Promise<number | undefined> {
+  const n = countItems(set);
+  let wrong = 0;
+  const small = { batchTokens: 1024, ...options, logprob: false };
+  for await (const read of readAnswers(model, set, small)) {
+    for (let item = read.start; item < read.stop; ++item) {
+      wrong += 1 - allRight(read, item - read.start);
+    }
+    if ((n - wrong) / n < least) return undefined;
+  }
+  return (n - wrong) / n;
+}
+
 /** Runs a set in batches, in order. Throws BAD_ITEMS for an item beyond the model's context. */
 export async function* readAnswers(
   model: Predictor,

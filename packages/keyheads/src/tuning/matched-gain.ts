@@ -5,7 +5,7 @@
 import type { FloatArray, UpdateRequest } from "@keyheads/native";
 import type { CallOptions } from "../engine.ts";
 import { KeyheadsError } from "../errors.ts";
-import { accuracyOf } from "../evaluation/accuracy.ts";
+import { accuracyAtLeast, accuracyOf } from "../evaluation/accuracy.ts";
 import { type AnswerSet, countItems, joinAnswers } from "../evaluation/answers.ts";
 import type { Model } from "../model.ts";
 import type { ClassAccuracy, IsolationReport, TunedMethod, TuningComparison } from "../results.ts";
@@ -37,6 +37,8 @@ export interface MatchedGainOptions
   readonly evaluate: (model: Model) => Promise<readonly ClassAccuracy[]>;
   /** Other items to mix in: every method then also runs with as many of them in each update. */
   readonly replay?: AnswerSet;
+  /** Which methods also run with replay; all by default. */
+  readonly replayMethods?: (method: GainMethod) => boolean;
   readonly learningRates: readonly number[];
   /** Target items of an update; 128 by default. */
   readonly batch?: number;
@@ -78,15 +80,19 @@ export async function compareAtMatchedGain(
     dev: (await accuracyOf(model, options.dev)).accuracy,
     devOther: (await accuracyOf(model, options.devOther)).accuracy,
   };
-  const conditions: Condition[] = [{ replay: false, set: options.train }];
+  const conditions: Condition[] = [{ replay: false, set: options.train, of: options.methods }];
   if (options.replay) {
-    conditions.push({ replay: true, set: joinAnswers([options.train, options.replay]) });
+    conditions.push({
+      replay: true,
+      set: joinAnswers([options.train, options.replay]),
+      of: options.methods.filter(options.replayMethods ?? (() => true)),
+    });
   }
   const methods: TunedMethod[] = [];
   const reports: IsolationReport[] = [];
-  const total = conditions.length * options.methods.length;
+  const total = conditions.reduce((sum, { of }) => sum + of.length, 0);
   for (const condition of conditions) {
-    for (const method of options.methods) {
+    for (const method of condition.of) {
       const { result, isolation } = await tuneMethod(model, method, condition, start, options);
       methods.push(result);
       reports.push(isolation);
@@ -125,6 +131,7 @@ interface Condition {
   readonly replay: boolean;
   /** Target items, then replayed ones. */
   readonly set: AnswerSet;
+  readonly of: readonly GainMethod[];
 }
 
 interface Run {
@@ -213,7 +220,8 @@ async function reachGain(
   const own = countItems(options.train);
   const targets = new ItemOrder(own, batch, method.seed);
   const replayed = replay ? new ItemOrder(countItems(set) - own, batch, method.seed) : undefined;
-  let gain = 0;
+  // The margin is for the rounding of decimal gains, not for items.
+  const goal = start.dev + options.gain / 100 - 1e-9;
   for (let update = 0; update < maxUpdates; ++update) {
     if (signal?.aborted) throw new KeyheadsError("CANCELLED", "the comparison was cancelled");
     const extra = replayed?.at(update).map((item) => own + item) ?? [];
@@ -227,14 +235,20 @@ async function reachGain(
       throw cause;
     }
     if ((update + 1) % evaluateEvery !== 0 && update + 1 < maxUpdates) continue;
-    gain = 100 * ((await accuracyOf(model, options.dev, call)).accuracy - start.dev);
-    if (gain < options.gain) continue;
+    const accuracy = await accuracyAtLeast(model, options.dev, goal, call);
+    if (accuracy === undefined) continue;
     const other = (await accuracyOf(model, options.devOther, call)).accuracy;
-    const { values } = await trainer.read();
-    return { lr, updates: update + 1, gain, collateral: 100 * (start.devOther - other), values };
+    return {
+      lr,
+      updates: update + 1,
+      gain: 100 * (accuracy - start.dev),
+      collateral: 100 * (start.devOther - other),
+      values: (await trainer.read()).values,
+    };
   }
+  const { accuracy } = await accuracyOf(model, options.dev, call);
   const { values } = await trainer.read();
-  return { lr, updates: null, gain, collateral: Number.NaN, values };
+  return { lr, updates: null, gain: 100 * (accuracy - start.dev), collateral: Number.NaN, values };
 }
 
 /** Reaching the gain comes first, then the least collateral on dev, then the fewest updates. */
@@ -270,7 +284,7 @@ function checkClasses(classes: readonly ClassAccuracy[], target: string): void {
   );
 }
 
-/** Change of the mean accuracy over the items of some classes, in percentage points. */
+/** Change of the mean accuracy over the population of some classes, in percentage points. */
 function pointsGained(
   before: readonly ClassAccuracy[],
   after: readonly ClassAccuracy[],
@@ -278,8 +292,9 @@ function pointsGained(
 ): number {
   const mean = (classes: readonly ClassAccuracy[]) => {
     const some = classes.filter(counts);
-    const n = some.reduce((sum, item) => sum + item.n, 0);
-    return some.reduce((sum, item) => sum + item.n * item.accuracy, 0) / n;
+    const weightOf = (item: ClassAccuracy) => item.weight ?? item.n;
+    const n = some.reduce((sum, item) => sum + weightOf(item), 0);
+    return some.reduce((sum, item) => sum + weightOf(item) * item.accuracy, 0) / n;
   };
   return 100 * (mean(after) - mean(before));
 }
