@@ -72,6 +72,17 @@ describe("every task of every bundled model", () => {
   });
 });
 
+describe("all tasks of a model in one file", () => {
+  it.each(bundledModels.map(({ name }) => name))("%s: no id is used twice", async (name) => {
+    const built = await buildTaskItems(model(name), {
+      tasks: taskNames(cardOf({ name })),
+      count: 40,
+    });
+    const items = built.flatMap((task) => task.items);
+    expect(read(name, items)).toHaveLength(items.length);
+  });
+});
+
 describe("arith-demo", () => {
   it("has held-out and trained pairs, which do not meet", async () => {
     const idsOf = async (pairs: string) => {

@@ -114,7 +114,7 @@ describe("items of W", () => {
     // 123 + 476: tens 2 + 7 = 9, ones 3 + 6 = 9 without a carry; 599.
     const item = digits.itemOf(123_476, digits.question("W"));
     expect(item).toMatchObject({
-      id: "123+476",
+      id: "W/123+476",
       prompt: "123476",
       answer: "0599",
       promptIds: [1, 2, 3, 4, 7, 6],

@@ -85,7 +85,7 @@ export class DigitsAdd {
     return samplePairs(this.pairs(name, split), count, this.#seed);
   }
 
-  /** One pair as an item; its line is the pair itself, its id "123+456". */
+  /** One pair as an item; its line is the pair itself, its id "W/123+456". */
   itemOf(pair: number, question: DigitQuestion, options: DigitItemsOptions = {}): Item {
     const { digit, scored } = question;
     const others = options.others ?? this.pairs(question.class);
@@ -98,7 +98,7 @@ export class DigitsAdd {
     const [a, b] = [firstOf(pair), secondOf(pair)].map((x) => String(x).padStart(3, "0"));
     const text = String(firstOf(pair) + secondOf(pair)).padStart(answerLength, "0");
     return {
-      id: `${a}+${b}`,
+      id: `${question.name}/${a}+${b}`,
       line: pair,
       group: question.name,
       template: `aaabbb/${digit}`,

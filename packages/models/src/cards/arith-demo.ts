@@ -149,6 +149,8 @@ export const arithDemo: TaskCard = {
   },
   missing: [],
   notes: [
+    "Text was trained in short pieces: 3.4 nats a token in windows of 64 to 128 tokens, 3.9 in 192, " +
+      "worse beyond.",
     "Products were trained up to 399 with one factor up to 12: beyond that the model is wrong.",
     "Held-out pairs are ordered: (b, a) and inverse operations may have been seen in training.",
     "The null words of the paper (nothing, none, <, @) never followed a number in training: " +
