@@ -1,12 +1,13 @@
 // What the cards say the models can do, measured. A card that promises a task which its model
 // cannot do would make every later result meaningless.
-import { type BundledModel, bundledModels } from "@keyheads/models";
+
 import { describe, expect, it } from "vitest";
 import { accuracyOf } from "../../packages/keyheads/src/evaluation/accuracy.ts";
 import { answersOf } from "../../packages/keyheads/src/evaluation/answers.ts";
 import { Model } from "../../packages/keyheads/src/model.ts";
 import { DigitsAdd } from "../../packages/keyheads/src/tasks/digits-add.ts";
 import { type NamedOptions, tasks } from "../../packages/keyheads/src/tasks/tasks.ts";
+import { type BundledModel, bundledModels } from "../../packages/models/src/index.ts";
 
 const bundled = (name: string) => bundledModels.find((m) => m.name === name) as BundledModel;
 const load = (name: string) => Model.load(bundled(name).folder);

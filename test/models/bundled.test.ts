@@ -1,8 +1,13 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type BundledModel, bundledModels, paperClaims, textFile } from "@keyheads/models";
 import { describe, expect, it } from "vitest";
 import { parseTemplate } from "../../packages/keyheads/src/tasks/template.ts";
+import {
+  type BundledModel,
+  bundledModels,
+  paperClaims,
+  textFile,
+} from "../../packages/models/src/index.ts";
 
 const byName = (name: string) => bundledModels.find((m) => m.name === name) as BundledModel;
 

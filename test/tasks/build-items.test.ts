@@ -1,4 +1,3 @@
-import { bundledModels } from "@keyheads/models";
 import { beforeAll, describe, expect, it } from "vitest";
 import { KeyheadsError } from "../../packages/keyheads/src/errors.ts";
 import {
@@ -11,6 +10,7 @@ import { itemsFromRaw, type RawItem } from "../../packages/keyheads/src/tasks/it
 import { templatesFromText } from "../../packages/keyheads/src/tasks/templates.ts";
 import { loadTokenizer } from "../../packages/keyheads/src/tokenizer/load.ts";
 import type { Tokenizer } from "../../packages/keyheads/src/tokenizer/types.ts";
+import { bundledModels } from "../../packages/models/src/index.ts";
 import { fakeTokenizer, llama3Like } from "./fake-tokenizer.ts";
 
 const models = new Map<string, TaskModel & { tokenizer: Tokenizer }>();

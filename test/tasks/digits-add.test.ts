@@ -1,4 +1,3 @@
-import { bundledModels, type DigitQuestion } from "@keyheads/models";
 import { beforeAll, describe, expect, it } from "vitest";
 import {
   answerDigit,
@@ -18,6 +17,7 @@ import { itemsFromRaw } from "../../packages/keyheads/src/tasks/items.ts";
 import { toRaw } from "../../packages/keyheads/src/tasks/write-items.ts";
 import { loadTokenizer } from "../../packages/keyheads/src/tokenizer/load.ts";
 import type { Tokenizer } from "../../packages/keyheads/src/tokenizer/types.ts";
+import { bundledModels, type DigitQuestion } from "../../packages/models/src/index.ts";
 import { fakeTokenizer, llama3Like } from "./fake-tokenizer.ts";
 
 const model = bundledModels[0] as (typeof bundledModels)[number];

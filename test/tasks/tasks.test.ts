@@ -1,17 +1,15 @@
-import { bundledModels, textFile } from "@keyheads/models";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { TaskModel } from "../../packages/keyheads/src/tasks/build-items.ts";
 import { tasks } from "../../packages/keyheads/src/tasks/tasks.ts";
 import { loadTokenizer } from "../../packages/keyheads/src/tokenizer/load.ts";
+import { type BundledModel, bundledModels, textFile } from "../../packages/models/src/index.ts";
 import { llama3Like } from "./fake-tokenizer.ts";
 
 const spec = { vocab: 2048, context: 512 };
 let demo: TaskModel;
 beforeAll(async () => {
-  const { name, folder } = bundledModels.find((m) => m.name === "arith-demo") as TaskModel & {
-    folder: string;
-  };
-  demo = { name, tokenizer: await loadTokenizer(folder), spec };
+  const entry = bundledModels.find((m) => m.name === "arith-demo") as BundledModel;
+  demo = { name: entry.name, tokenizer: await loadTokenizer(entry.folder), spec };
 });
 const other: TaskModel = { name: "x", tokenizer: llama3Like, spec };
 
