@@ -80,7 +80,7 @@ export async function hashFile(path: string): Promise<HashedFile> {
 /** The files of a model folder that decide what it computes. */
 export async function hashModel(folder: string): Promise<HashedFile[]> {
   const names = (await readdir(folder)).filter((name) =>
-    /^(config|tokenizer|tokenizer_config)\.json$|\.safetensors(\.index\.json)?$/.test(name),
+    /^(config\.json|tokenizer.*\.json|model.*\.safetensors(\.index\.json)?)$/.test(name),
   );
   const files: HashedFile[] = [];
   for (const name of names.sort()) {
