@@ -12,7 +12,7 @@ import {
   runShown,
   secondsSince,
 } from "./lib/process.mjs";
-import { checkSymbols } from "./lib/symbols.mjs";
+import { checkExports } from "./lib/symbols.mjs";
 
 const bin = (name) => join(root, "node_modules", ".bin", name);
 const failed = [];
@@ -57,6 +57,13 @@ async function clangFormat() {
   return undefined;
 }
 
+async function symbols() {
+  if (!firstCommand(["nm"])) return "nm is not installed";
+  await runLogged("symbols", process.execPath, ["test/native/check_symbols.mjs"]);
+  checkExports();
+  return undefined;
+}
+
 async function nativeTests() {
   const program = join(root, "native", "build", "Release", "op_tests");
   const output = await runLogged("op-tests", program, []);
@@ -87,7 +94,7 @@ await main(async () => {
   await check("biome", () => runLogged("biome", bin("biome"), ["check", "."]).then(() => {}));
   await check("clang-format", clangFormat);
   await check("types", () => runLogged("typescript", bin("tsc"), ["-b"]).then(() => {}));
-  await check("symbols", checkSymbols);
+  await check("symbols", symbols);
   await check("native op tests", nativeTests);
   const tests = await vitest();
 
