@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { SubsetResult, TunedMethod } from "../../packages/report/src/results.ts";
+import type {
+  KnockoutResult,
+  SubsetResult,
+  TunedMethod,
+} from "../../packages/report/src/results.ts";
 import { sizeGroups } from "../../packages/report/src/subset-ranks.ts";
 import { proofOf } from "../../packages/report/src/text/summarise.ts";
 import { methodGroups, spread } from "../../packages/report/src/tuning-groups.ts";
@@ -56,24 +60,43 @@ describe("methodGroups", () => {
 
 describe("proofOf", () => {
   const [first] = sampleRun({ layers: 4, heads: 4 }).experiments;
-  const knockout = first?.knockout;
-  if (!knockout) throw new Error("the sample has a knock-out");
+  if (!first?.knockout) throw new Error("the sample has a knock-out");
+  const experiment = first;
+  const sampled = first.knockout;
+  const of = (change: Partial<KnockoutResult>) =>
+    proofOf({ ...experiment, knockout: { ...sampled, curve, ...change } });
   const band = { k: 1, mean: 0.8, low: 0.6, high: 0.9, draws: 16, exhaustive: true };
   const curve = [
     { k: 0, accuracy: 0.9 },
-    { k: 1, accuracy: 0.62 },
+    { k: 1, added: "0.0", accuracy: 0.62 },
   ];
 
   it("counts the chosen head among all sets of its size", () => {
     const random = [{ ...band, atMost: 1 / 16 }];
-    expect(proofOf({ ...knockout, curve, random }, 1)?.beyondRandom).toBe(true);
+    expect(of({ random })?.beyondRandom).toBe(true);
     const drawn = [{ ...band, draws: 200, exhaustive: false, atMost: 1 / 16 }];
-    expect(proofOf({ ...knockout, curve, random: drawn }, 1)?.beyondRandom).toBe(false);
+    expect(of({ random: drawn })?.beyondRandom).toBe(false);
+  });
+
+  it("stops where the key heads are gone, and names what is removed", () => {
+    const longer = [
+      ...curve,
+      { k: 2, added: "0.1", accuracy: 0.5 },
+      { k: 3, added: "0.2", accuracy: 0.4 },
+    ];
+    const direct = { ...experiment.direct, keyHeads: ["0.0", "0.1"] };
+    const knockout = { ...sampled, curve: longer };
+    expect(proofOf({ ...experiment, direct, knockout })).toMatchObject({
+      point: { k: 2 },
+      removed: ["0.0", "0.1"],
+    });
+    const one = { ...experiment.direct, keyHeads: ["0.0"] };
+    expect(proofOf({ ...experiment, direct: one, knockout })?.point.k).toBe(3);
   });
 
   it("falls back to the band, and knows when there is none", () => {
-    expect(proofOf({ ...knockout, curve, random: [band] }, 1)?.beyondRandom).toBe(false);
-    expect(proofOf({ ...knockout, curve, random: [] }, 1)?.beyondRandom).toBeUndefined();
-    expect(proofOf({ ...knockout, curve: [], random: [] }, 1)).toBeUndefined();
+    expect(of({ random: [band] })?.beyondRandom).toBe(false);
+    expect(of({ random: [] })?.beyondRandom).toBeUndefined();
+    expect(of({ curve: [], random: [] })).toBeUndefined();
   });
 });

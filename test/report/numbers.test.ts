@@ -39,6 +39,7 @@ describe("numbers for readers", () => {
     [n.dateTime("yesterday"), "yesterday"],
     [n.list(["a", "b", "c"]), "a, b and c"],
     [n.list([]), ""],
+    [[1, 2, 3, 4, 11, 21, 112].map(n.ordinal).join(" "), "1st 2nd 3rd 4th 11th 21st 112th"],
     [n.plural(1, "head"), "1 head"],
     [n.plural(2, "head"), "2 heads"],
   ])("%s is %s", (text, expected) => {

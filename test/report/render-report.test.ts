@@ -104,7 +104,7 @@ describe("renderReport", () => {
 
   it("gives the effects on all items, and the paper's measure, beside the main ones", () => {
     const direct = all(page, "#e-carry-direct")[0]?.textContent ?? "";
-    expect(direct).toContain("items that the model answers correctly; on all 2,000 items");
+    expect(direct).toContain("those that the model answers correctly; on all 2,000 items");
     expect(direct).toContain("Relative logit");
     expect(all(page, "#evaluation")[0]?.textContent).toContain("24,300 of 243,000 items");
   });

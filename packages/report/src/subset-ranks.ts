@@ -1,4 +1,4 @@
-/** Where the key heads stand among all sets of the same size. */
+/** Where the chosen heads stand among all sets of the same size. */
 import type { SubsetResult } from "./results.ts";
 import { isNumber } from "./text/numbers.ts";
 
@@ -6,7 +6,7 @@ export interface SizeGroup {
   readonly size: number;
   /** Drops of all sets of this size, as shares, largest first. */
   readonly drops: readonly { readonly heads: readonly string[]; readonly drop: number }[];
-  /** The first `size` key heads. */
+  /** The first `size` of the chosen heads. */
   readonly key:
     | { readonly heads: readonly string[]; readonly drop: number; readonly rank: number }
     | undefined;
@@ -26,7 +26,7 @@ export function hasControl(result: SubsetResult): boolean {
 const same = (a: readonly string[], b: readonly string[]) =>
   a.length === b.length && a.every((head) => b.includes(head));
 
-export function sizeGroups(result: SubsetResult, keyHeads: readonly string[]): SizeGroup[] {
+export function sizeGroups(result: SubsetResult, chosen: readonly string[]): SizeGroup[] {
   const bySize = new Map<number, { heads: readonly string[]; drop: number }[]>();
   for (const set of result.sets) {
     const drop = dropOf(result, set);
@@ -39,7 +39,7 @@ export function sizeGroups(result: SubsetResult, keyHeads: readonly string[]): S
     .sort(([a], [b]) => a - b)
     .map(([size, sets]) => {
       const drops = sets.sort((a, b) => b.drop - a.drop);
-      const wanted = keyHeads.slice(0, size);
+      const wanted = chosen.slice(0, size);
       const at = wanted.length === size ? drops.findIndex((s) => same(s.heads, wanted)) : -1;
       const found = drops[at];
       // Equal drops share the better rank.

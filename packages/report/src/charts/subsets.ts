@@ -19,7 +19,7 @@ const rowHeight = 92;
 export function subsetChart(groups: readonly SizeGroup[], axis: string): Html {
   return html`${legend([
     { label: "all sets of this size", color: "var(--c-random)", mark: "area" },
-    { label: "the strongest key heads", color: "var(--c-key)", mark: "triangle" },
+    { label: "the strongest heads by direct effect", color: "var(--c-key)", mark: "triangle" },
   ])}
 ${responsive((width) => histograms(groups, axis, width), 680)}`;
 }
@@ -37,8 +37,8 @@ function histograms(groups: readonly SizeGroup[], axis: string, width: number): 
     height: rowHeight * Math.max(1, groups.length) + 44,
     title: "Every small set of heads",
     description: first
-      ? `Among sets of ${first.size}, the key heads ${first.heads.join(", ")} rank ${first.rank}.`
-      : "The key heads are not among the sets.",
+      ? `Among sets of ${first.size}, ${first.heads.join(", ")} rank ${first.rank}.`
+      : "The strongest heads are not among the sets.",
     marginLeft: 12,
     marginRight: 16,
     marginTop: 6,

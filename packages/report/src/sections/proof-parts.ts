@@ -7,7 +7,7 @@ import { type Html, html } from "../html.ts";
 import type { Experiment, KnockoutPoint, KnockoutResult } from "../results.ts";
 import { hasControl, type SizeGroup, sizeGroups } from "../subset-ranks.ts";
 import { count, isNumber, missing, percent, percentRange, points } from "../text/numbers.ts";
-import { proof, rankAmongSets, where } from "../text/summarise.ts";
+import { chosenHeads, proof, rankAmongSets, where } from "../text/summarise.ts";
 import type { Part } from "./part.ts";
 
 export function knockOutPart(experiment: Experiment, prefix: string): Part | null {
@@ -62,6 +62,7 @@ function curveTable(knockout: KnockoutResult): Html {
       { head: "Task", cell: (p) => percent(p.accuracy), align: "right" },
       { head: "Control", cell: (p) => percent(p.control), align: "right" },
       { head: "Random mean", cell: (p) => percent(band(p)?.mean), align: "right" },
+      { head: "Random control", cell: (p) => percent(band(p)?.controlMean), align: "right" },
       { head: "Random band", cell: (p) => bandRange(band(p)), align: "right" },
     ],
     rows: knockout.curve,
@@ -73,9 +74,9 @@ function bandRange(band: KnockoutResult["random"][number] | undefined): string {
 }
 
 export function subsetsPart(experiment: Experiment, prefix: string): Part | null {
-  const { subsets, direct } = experiment;
+  const { subsets } = experiment;
   if (!subsets) return null;
-  const groups = sizeGroups(subsets, direct.keyHeads);
+  const groups = sizeGroups(subsets, chosenHeads(experiment));
   if (groups.length === 0) return null;
   const specificDrop = hasControl(subsets);
   const axis = specificDrop

@@ -2,7 +2,7 @@
 import { effectView } from "../effects.ts";
 import { type Html, html } from "../html.ts";
 import type { ClassAccuracy, RunResult } from "../results.ts";
-import { isNumber, magnitude, percent, points, share } from "../text/numbers.ts";
+import { isNumber, list, magnitude, percent, points, share } from "../text/numbers.ts";
 import { type Answer, answers, proofOf } from "../text/summarise.ts";
 import { experimentIds, type Part } from "./part.ts";
 
@@ -81,13 +81,12 @@ function strongestTile(run: RunResult): Tile | undefined {
 
 function knockOutTile(run: RunResult): Tile | undefined {
   const first = run.experiments[0];
-  const found = first?.knockout && proofOf(first.knockout, first.direct.keyHeads.length);
+  const found = first && proofOf(first);
   if (!found) return undefined;
-  const heads = found.point.k === 1 ? "the top head" : `the top ${found.point.k}`;
   return {
     label: "Knock-out",
     value: percent(found.point.accuracy),
-    note: `accuracy with ${heads} removed, ${percent(found.start.accuracy)} before`,
+    note: `accuracy with ${found.removed.length > 0 && found.removed.length <= 4 ? list(found.removed) : `the top ${found.point.k}`} removed, ${percent(found.start.accuracy)} before`,
   };
 }
 

@@ -143,6 +143,13 @@ export function plural(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
 }
 
+/** 1 as "1st". */
+export function ordinal(n: number): string {
+  const tens = Math.floor((n % 100) / 10);
+  const ending = tens === 1 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th");
+  return `${count(n)}${ending}`;
+}
+
 /** "a, b and c". */
 export function list(parts: readonly string[]): string {
   if (parts.length < 2) return parts.join("");

@@ -4,38 +4,56 @@
  */
 import { type Component, componentValue, effectView } from "../effects.ts";
 import { type Html, html } from "../html.ts";
-import type { Experiment, KnockoutPoint, KnockoutResult, RandomBand } from "../results.ts";
+import type { Experiment, KnockoutPoint, RandomBand } from "../results.ts";
 import { hasControl, sizeGroups } from "../subset-ranks.ts";
-import { count, isNumber, list, percent, percentRange, points, share } from "./numbers.ts";
+import { count, isNumber, list, ordinal, percent, percentRange, points, share } from "./numbers.ts";
+
+/** A head worth naming although it is below the threshold: a twentieth of the effect, or so. */
+const worthNaming = 0.045;
+const mostNamed = 6;
 
 /** Which components write the answer. */
 export function writers(experiment: Experiment): Html {
   const view = effectView(experiment.direct);
-  const heads = view.ranked.filter((c) => c.kind === "head" && c.key);
+  const heads = view.ranked.filter((c) => c.kind === "head");
   const mlps = view.ranked.filter((c) => c.kind === "mlp" && c.key);
-  const others = view.ranked.filter((c) => c.kind === "head" && !c.key);
   const strongest = heads[0];
-  if (!strongest) {
-    return html`No head passes the threshold for a key head${others[0] ? html`; the strongest, ${others[0].name}, has ${view.format(others[0].value)}` : null}.`;
+  if (!strongest) return html`No head has an effect that is a number.`;
+  if (!heads.some((c) => c.key)) {
+    return html`No head passes the threshold for a key head; the strongest, ${strongest.name}, has ${view.format(strongest.value)}.`;
   }
-  const of = view.unit === "share" ? " of the effect" : "";
+  const shares = view.unit === "share";
+  const named = heads
+    .filter((c) => c.key || (shares && c.value >= worthNaming))
+    .slice(0, mostNamed);
+  const first = named[0] ?? strongest;
   const interval =
-    strongest.interval && view.unit === "share"
-      ? ` (interval ${percentRange(strongest.interval[0], strongest.interval[1], 0)})`
+    first.interval && shares
+      ? ` (interval ${percentRange(first.interval[0], first.interval[1], 0)})`
       : "";
-  const named = heads.slice(1, 6).map((c) => `${c.name}\u00a0(${view.format(c.value)})`);
-  const more = heads.length > 6 ? ` and ${count(heads.length - 6)} more key heads` : "";
-  return html`Head <strong>${strongest.name}</strong> carries <strong>${view.format(strongest.value)}</strong>${of}${interval}${
-    named.length > 0 ? `, followed by ${more ? named.join(", ") + more : list(named)}` : ""
-  }.${mlps.length > 0 ? ` Of the MLPs: ${mlpNames(mlps, view.format)}.` : ""}${
-    others[0]
-      ? ` Every other head stays at or below ${view.format(Math.abs(others[0].value))}.`
-      : ""
-  }`;
+  const next = named.slice(1).map((c) => nameAndValue(c, view.format));
+  const other = heads.find((c) => !named.includes(c));
+  return html`Head <strong>${first.name}</strong> carries <strong>${view.format(first.value)}</strong>${
+    shares ? " of the effect" : ""
+  }${interval}${next.length > 0 ? `, followed by ${list(next)}` : ""}.${
+    mlps.length > 0 ? ` Of the MLPs: ${mlpNames(mlps, view.format)}.` : ""
+  }${other ? ` Every other head stays at or below ${view.format(Math.abs(other.value))}.` : ""}`;
+}
+
+/** On one line: the space between the two does not break. */
+function nameAndValue(c: Component, format: (v: number) => string): string {
+  return `${c.name}\u00a0(${format(c.value)})`;
+}
+
+/** The heads of an experiment in the order in which they were put to the test. */
+export function chosenHeads({ direct, knockout }: Experiment): string[] {
+  const removed = (knockout?.curve ?? []).flatMap((p) => (p.added ? [p.added] : []));
+  const isHead = (name: string) => /^\d+\.\d+$/.test(name);
+  return [...new Set([...removed.filter(isHead), ...direct.keyHeads, ...(direct.ranking ?? [])])];
 }
 
 function mlpNames(mlps: readonly Component[], format: (v: number) => string): string {
-  const named = mlps.slice(0, 4).map((c) => `${c.name}\u00a0(${format(c.value)})`);
+  const named = mlps.slice(0, 4).map((c) => nameAndValue(c, format));
   return mlps.length > 4 ? `${named.join(", ")} and ${mlps.length - 4} more MLPs` : list(named);
 }
 
@@ -49,27 +67,32 @@ export function upstream(experiment: Experiment): string[] {
     .filter((c) => c.kind === "head" && c.value >= 0.08)
     .filter((c) => Math.abs(componentValue(direct, c) ?? 0) < c.value / 4)
     .slice(0, 6)
-    .map((c) => `${c.name}\u00a0(${share(c.value)})`);
+    .map((c) => nameAndValue(c, share));
 }
 
 export interface Proof {
   readonly start: KnockoutPoint;
   readonly point: KnockoutPoint;
+  /** What is removed at that point. */
+  readonly removed: readonly string[];
   readonly band: RandomBand | undefined;
   /** Below everything that random heads reach. */
   readonly beyondRandom: boolean | undefined;
 }
 
-/** The point of the curve where exactly the key heads are gone, else its last point. */
-export function proofOf(knockout: KnockoutResult, keyHeads: number): Proof | undefined {
+/** The point of the curve where exactly the key heads are gone, if they are several; else its end. */
+export function proofOf({ knockout, direct }: Experiment): Proof | undefined {
+  if (!knockout) return undefined;
+  const keyHeads = direct.keyHeads.length;
   const curve = knockout.curve.filter((p) => isNumber(p.accuracy));
   const start = curve.find((p) => p.k === 0);
   const later = curve.filter((p) => p.k > 0);
-  const point = later.find((p) => p.k === keyHeads) ?? later.at(-1);
+  const point = (keyHeads > 1 ? later.find((p) => p.k === keyHeads) : undefined) ?? later.at(-1);
   if (!start || !point) return undefined;
   const band = knockout.random.find((b) => b.k === point.k && isNumber(b.mean));
   const beyondRandom = band && isBeyond(point.accuracy, band);
-  return { start, point, band, beyondRandom };
+  const removed = later.flatMap((p) => (p.k <= point.k && p.added ? [p.added] : []));
+  return { start, point, removed, band, beyondRandom };
 }
 
 /** Among the lowest 5 % of the random sets; of an exhaustive list the chosen set is one itself. */
@@ -80,19 +103,24 @@ function isBeyond(accuracy: number, band: RandomBand): boolean {
 
 /** What knocking the key heads out proves. */
 export function proof(experiment: Experiment): Html | null {
-  const { knockout, direct } = experiment;
-  const found = knockout && proofOf(knockout, direct.keyHeads.length);
+  const { knockout } = experiment;
+  const found = proofOf(experiment);
   if (!knockout || !found) return null;
   const { start, point, band, beyondRandom } = found;
-  const removed = point.k === 1 ? "With it removed" : `With the first ${point.k} of them removed`;
+  const names =
+    found.removed.length > 0 && found.removed.length <= mostNamed
+      ? list(found.removed)
+      : `the first ${point.k} components`;
   const control =
     isNumber(start.control) && isNumber(point.control)
-      ? ` The control goes from ${percent(start.control)} to ${percent(point.control)}.`
+      ? ` The control goes from ${percent(start.control)} to ${percent(point.control)}${
+          isNumber(band?.controlMean) ? `; with random sets to ${percent(band?.controlMean)}` : ""
+        }.`
       : "";
   const random = band
     ? html` ${drawsText(band)} leave ${percent(band.mean)} on average (${percentRange(band.low, band.high)}), so this is ${beyondRandom ? "beyond what random heads do" : html`<em>not</em> clearly beyond what random heads do`}.`
     : null;
-  return html`${removed} (${knockout.ablation} ablation, ${where(knockout.positions)}), accuracy goes from <strong>${percent(start.accuracy)}</strong> to <strong>${percent(point.accuracy)}</strong>.${random}${control}`;
+  return html`With ${names} removed (${knockout.ablation} ablation, ${where(knockout.positions)}), accuracy goes from <strong>${percent(start.accuracy)}</strong> to <strong>${percent(point.accuracy)}</strong>.${random}${control}`;
 }
 
 export function drawsText(band: RandomBand): string {
@@ -108,14 +136,18 @@ export function where(positions: "end" | "all"): string {
 
 /** Where the key heads stand among all small sets. */
 export function rankAmongSets(experiment: Experiment): string | null {
-  const { subsets, direct } = experiment;
+  const { subsets } = experiment;
   if (!subsets) return null;
-  const group = sizeGroups(subsets, direct.keyHeads)
+  const group = sizeGroups(subsets, chosenHeads(experiment))
     .filter((g) => g.key)
     .at(-1);
   if (!group?.key) return null;
   const what = hasControl(subsets) ? "fall on the task beyond the control" : "fall on the task";
-  return `Of all ${count(group.drops.length)} sets of ${group.size}, the key heads ${list(group.key.heads)} rank ${count(group.key.rank)} by the ${what} (${points(group.key.drop)} points).`;
+  const heads = group.key.heads;
+  const best = group.drops[0];
+  const top =
+    group.key.rank > 1 && best ? `; ${list(best.heads)} come first (${points(best.drop)})` : "";
+  return `Of all ${count(group.drops.length)} ${heads.length === 1 ? "heads" : `sets of ${group.size} heads`}, ${list(heads)} ${heads.length === 1 ? "ranks" : "rank"} ${ordinal(group.key.rank)} by the ${what} (${points(group.key.drop)} points)${top}.`;
 }
 
 export interface Answer {
