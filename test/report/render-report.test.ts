@@ -51,7 +51,7 @@ describe("renderReport", () => {
       "What writes the answer",
       "Direct or upstream",
       "Why the counterfactual matters",
-      "Proof: removing them",
+      "Removing them",
       "Every small set of heads",
       "Where the heads look",
       "How the answer forms",

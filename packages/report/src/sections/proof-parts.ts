@@ -21,7 +21,7 @@ ${figure({
   caption: `${count(knockout.items.used)} items. ${bandText(knockout)}`,
   table: curveTable(knockout),
 })}`;
-  return { id: `${prefix}-knockout`, title: "Proof: removing them", body };
+  return { id: `${prefix}-knockout`, title: "Removing them", body };
 }
 
 function ablationText(knockout: KnockoutResult): string {

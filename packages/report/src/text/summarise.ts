@@ -160,7 +160,7 @@ export function answers(experiment: Experiment): Answer[] {
   const above = upstream(experiment);
   const all: readonly (readonly [string, Html | string | null])[] = [
     ["Who writes it", writers(experiment)],
-    ["Proof", proof(experiment)],
+    ["Removing them", proof(experiment)],
     ["Among all sets", rankAmongSets(experiment)],
     [
       "Upstream",
