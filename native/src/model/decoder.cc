@@ -123,8 +123,7 @@ Var<T> Decoder<T>::attend(int64_t layer, const Var<T>& q, const Var<T>& k, const
 }
 
 template <class T>
-Var<T> Decoder<T>::attention_block(int64_t layer, const Var<T>& x) {
-  const LayerWeights<T>& w = model_.weights.layers[layer];
+Var<T> Decoder<T>::attention_z(int64_t layer, const Var<T>& x) {
   const bool split = taps_.changed(Hook::attn_in, layer) || taps_.changed(Hook::q_input, layer) ||
                      taps_.changed(Hook::k_input, layer) || taps_.changed(Hook::v_input, layer);
   auto [q, k, v] = split ? project_split(layer, x) : project(layer, x);
@@ -137,11 +136,15 @@ Var<T> Decoder<T>::attention_block(int64_t layer, const Var<T>& x) {
     k = tap(Hook::rot_k, layer,
             graph_.rotary(k, positions_, model_.cosines, model_.sines, spec_.kv_heads));
   }
-  const Var<T> z = tap(Hook::z, layer, attend(layer, q, k, v));
+  return tap(Hook::z, layer, attend(layer, q, k, v));
+}
 
+template <class T>
+Var<T> Decoder<T>::attention_out(int64_t layer, const Var<T>& z) {
+  const LayerWeights<T>& w = model_.weights.layers[layer];
   const auto results = [&] {
     const Var<T> each = graph_.linear(graph_.spread_heads(z, spec_.heads), *w.wo, nullptr);
-    return graph_.reshape(each, x.rows(), spec_.heads * spec_.d_model);
+    return graph_.reshape(each, z.rows(), spec_.heads * spec_.d_model);
   };
   Var<T> out;
   if (taps_.changed(Hook::result, layer)) {
@@ -175,35 +178,48 @@ Var<T> Decoder<T>::mlp_block(int64_t layer, const Var<T>& x) {
 }
 
 template <class T>
-Var<T> Decoder<T>::block(int64_t layer, Var<T> x) {
+Var<T> Decoder<T>::block(int64_t layer, Var<T> x, const std::vector<int32_t>* only) {
   check_cancelled(graph_.context());
   x = tap(Hook::resid_pre, layer, x);
-  const Var<T> mid = tap(Hook::resid_mid, layer, graph_.add(x, attention_block(layer, x)));
+  Var<T> z = attention_z(layer, x);
+  if (only) {
+    z = graph_.gather_rows(z, *only);
+    x = graph_.gather_rows(x, *only);
+  }
+  const Var<T> mid = tap(Hook::resid_mid, layer, graph_.add(x, attention_out(layer, z)));
   return tap(Hook::resid_post, layer, graph_.add(mid, mlp_block(layer, mid)));
 }
 
 template <class T>
-Var<T> Decoder<T>::run() {
+Var<T> Decoder<T>::run(const std::vector<int32_t>& rows) {
+  const int64_t last = spec_.layers - 1;
+  // Nobody sees the rows of the last block that are not read.
+  const bool prune =
+      static_cast<int64_t>(rows.size()) < batch_.rows() && !taps_.wanted_after_attention(last);
   Var<T> x = embed();
   for (int64_t layer = 0; layer < spec_.layers; ++layer) {
-    x = block(layer, x);
+    x = block(layer, x, prune && layer == last ? &rows : nullptr);
     if (graph_.context().progress) graph_.context().progress(layer + 1, spec_.layers);
   }
   for (int64_t item = 0; cache_ && item < batch_.items(); ++item) {
     cache_->advance(item, batch_.length(item));
   }
-  return x;
+  return prune ? final_norm_of(x) : final_norm(x, rows);
+}
+
+template <class T>
+Var<T> Decoder<T>::final_norm_of(const Var<T>& rows) {
+  const Weights<T>& w = model_.weights;
+  return norm(rows, {*w.final_norm, w.final_norm_bias, Hook::ln_final_scale,
+                     Hook::ln_final_normalized, -1});
 }
 
 template <class T>
 Var<T> Decoder<T>::final_norm(const Var<T>& x, const std::vector<int32_t>& rows) {
-  const Weights<T>& w = model_.weights;
-  const NormWeights weights{*w.final_norm, w.final_norm_bias, Hook::ln_final_scale,
-                            Hook::ln_final_normalized, -1};
-  if (taps_.wanted(Hook::ln_final_scale, -1) || taps_.wanted(Hook::ln_final_normalized, -1)) {
-    return graph_.gather_rows(norm(x, weights), rows);  // hooks see every row
-  }
-  return norm(graph_.gather_rows(x, rows), weights);
+  const bool hooked =
+      taps_.wanted(Hook::ln_final_scale, -1) || taps_.wanted(Hook::ln_final_normalized, -1);
+  return hooked ? graph_.gather_rows(final_norm_of(x), rows)  // hooks see every row
+                : final_norm_of(graph_.gather_rows(x, rows));
 }
 
 template class Decoder<float>;

@@ -19,10 +19,10 @@ class Decoder {
           KvCache<T>* cache);
 
   Var<T> embed();
-  Var<T> block(int64_t layer, Var<T> x);
-  // Residual stream after every block. Appends to the cache.
-  Var<T> run();
-  // The final norm of the given rows of the last resid_post.
+  Var<T> block(int64_t layer, Var<T> x) { return block(layer, std::move(x), nullptr); }
+  // The final norm of the given rows of the last resid_post. Appends to the cache.
+  Var<T> run(const std::vector<int32_t>& rows);
+  // The same from the last resid_post.
   Var<T> final_norm(const Var<T>& x, const std::vector<int32_t>& rows);
 
  private:
@@ -47,7 +47,11 @@ class Decoder {
   Qkv project(int64_t layer, const Var<T>& x);
   Qkv project_split(int64_t layer, const Var<T>& x);
   Var<T> attend(int64_t layer, const Var<T>& q, const Var<T>& k, const Var<T>& v);
-  Var<T> attention_block(int64_t layer, const Var<T>& x);
+  // With `only`, everything behind attention is computed for these rows alone.
+  Var<T> block(int64_t layer, Var<T> x, const std::vector<int32_t>* only);
+  Var<T> final_norm_of(const Var<T>& rows);
+  Var<T> attention_z(int64_t layer, const Var<T>& x);
+  Var<T> attention_out(int64_t layer, const Var<T>& z);
   Var<T> mlp_block(int64_t layer, const Var<T>& x);
 
   const Model<T>& model_;

@@ -76,14 +76,9 @@ ForwardResult<T> forward(Context& ctx, const Model<T>& model, const Batch& batch
   Taps<T> taps(model.spec, batch, captures, edits, no_gradients);
   Decoder<T> decoder(model, graph, batch, taps, cache);
   check_rows(readout.rows, batch.rows(), "readout");
-  const Var<T> x = decoder.run();
+  const Var<T> normed = decoder.run(readout.rows);
   ForwardResult<T> result;
-  const bool final_hooked =
-      taps.wanted(Hook::ln_final_scale, -1) || taps.wanted(Hook::ln_final_normalized, -1);
-  if (readout.wanted || final_hooked) {
-    const Var<T> normed = decoder.final_norm(x, readout.rows);
-    if (readout.wanted) read_logits<T>(ctx, model, normed.m(), readout, result.readout);
-  }
+  if (readout.wanted) read_logits<T>(ctx, model, normed.m(), readout, result.readout);
   taps.check_all_fired();
   result.captures = std::move(taps.captures);
   return result;
@@ -112,7 +107,7 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
 
   BackwardResult<T> result;
   {
-    const Var<T> normed = decoder.final_norm(decoder.run(), objective.rows);
+    const Var<T> normed = decoder.run(objective.rows);
     const Var<T> logits = graph.linear(normed, *model.weights.unembed, nullptr);
     result.per_row.resize(static_cast<size_t>(rows));
     Tensor<T> dlogits = logits.grad ? Tensor<T>(rows, vocab) : Tensor<T>();

@@ -54,6 +54,14 @@ Taps<T>::Taps(const Spec& spec, const Batch& batch, const std::vector<Site>& cap
 }
 
 template <class T>
+bool Taps<T>::wanted_after_attention(int64_t layer) const {
+  return std::any_of(fired_.begin(), fired_.end(), [&](const auto& entry) {
+    const auto& [hook, at] = entry.first;
+    return hook > Hook::z && (at == layer || at < 0);
+  });
+}
+
+template <class T>
 void Taps<T>::validate(const Site& site, const char* what) const {
   const HookInfo& info = info_of(site.hook);
   if (!exists(info, spec_)) fail("BAD_ARGUMENT", what, ": this model has no ", info.name);

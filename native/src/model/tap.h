@@ -33,7 +33,9 @@ class Taps {
     return captured(hook, layer) || changed(hook, layer);
   }
 
-  // `width` is the number of columns a head has (all columns for hooks without heads).
+  // Whether anything behind the attention of this layer is asked for: then every row is needed.
+  bool wanted_after_attention(int64_t layer) const;
+
   Var<T> tap(Tape* tape, Hook hook, int64_t layer, Var<T> x,
              const PatternLayout* pattern = nullptr);
 

@@ -1,0 +1,94 @@
+// One question of one model: which heads and MLPs, is it they, what do they look at.
+import { attentionByRole } from "../analysis/attention-by-role.ts";
+import { lens } from "../analysis/lens.ts";
+import { allHeads, type HeadRef } from "../attribution/component.ts";
+import { identify } from "../attribution/identify.ts";
+import type { IdentifyOptions } from "../attribution/options.ts";
+import type { CallOptions, Model } from "../model.ts";
+import type { Experiment, IdentifyResult } from "../results.ts";
+import { choose } from "../statistics/combinations.ts";
+import type { ItemSet } from "../tasks/items.ts";
+import { topHeads } from "../tuning/draws.ts";
+import { parseHeads } from "../tuning/selection.ts";
+import { knockOut } from "../validation/knock-out.ts";
+import { subsets } from "../validation/subsets.ts";
+import type { RunQuestion } from "./plan.ts";
+import type { Stage } from "./run-folder.ts";
+
+/** Heads that are looked at closely: those the attribution names, at least this many. */
+const leastKeyHeads = 3;
+const mostKeyHeads = 10;
+/** All sets of up to three heads, where there are no more than this. */
+const mostSubsets = 1000;
+
+export interface AskOptions extends CallOptions {
+  readonly seed: number;
+  readonly stage: Stage;
+}
+
+/** The heads that a question's knock-outs, analyses and tuning are about, most harmful first. */
+export function keyHeadsOf(direct: IdentifyResult): HeadRef[] {
+  const named = direct.keyHeads.flatMap((head) => parseHeads(head));
+  if (named.length >= leastKeyHeads) return named.slice(0, mostKeyHeads);
+  return topHeads(direct, leastKeyHeads);
+}
+
+export async function ask(
+  model: Model,
+  question: RunQuestion,
+  { seed, stage, ...call }: AskOptions,
+): Promise<Experiment> {
+  const { name, discover, test, control } = question;
+  const attribute = (part: string, items: ItemSet, options: IdentifyOptions) =>
+    stage(`${name}.${part}`, () => identify(model, items, { ...call, seed, ...options }));
+  const direct = await attribute("direct", discover, { onlyCorrect: true });
+  const heads = keyHeadsOf(direct);
+  const activation = { method: "activation", onlyCorrect: true } as const;
+  const equalLengths = discover.items.every(
+    (item) => item.counterfactual?.length === item.reference.length,
+  );
+
+  const directOnAll = await attribute("direct-on-all", discover, { excludeUnchanged: false });
+  const totalEnd = await attribute("total-end", discover, { ...activation, positions: "end" });
+  const totalAll = equalLengths
+    ? await attribute("total-all", discover, { ...activation, positions: "all" })
+    : undefined;
+  const unrelated = question.unrelated ?? discover;
+  const randomCounterfactual = await attribute("unrelated", unrelated, {
+    onlyCorrect: true,
+    ...(question.unrelated ? {} : { counterfactual: "random-other" as const }),
+  });
+
+  const removal = {
+    ...call,
+    ...{ seed, positions: "end" as const, answer: question.scored ?? ("all" as const) },
+    ...(control && { control: control.test }),
+  };
+  const knockout = await stage(`${name}.knockout`, () =>
+    knockOut(model, test, { ...removal, heads, random: 200 }),
+  );
+  const count = allHeads(model.spec).length;
+  const small = [1, 2, 3].reduce((sum, k) => sum + choose(count, k), 0) <= mostSubsets;
+  const everySubset = small
+    ? await stage(`${name}.subsets`, () => subsets(model, test, { ...removal, size: 3 }))
+    : undefined;
+  const attention = await stage(`${name}.attention`, () =>
+    attentionByRole(model, test, { ...call, heads, seed }),
+  );
+  const byLayer = await stage(`${name}.lens`, () => lens(model, test, call));
+  return {
+    name,
+    title: question.title,
+    description: question.description,
+    ...(control && { control: control.title }),
+    direct,
+    directOnAll,
+    totalEnd,
+    ...(totalAll && { totalAll }),
+    randomCounterfactual,
+    knockout,
+    ...(everySubset && { subsets: everySubset }),
+    attention,
+    lens: byLayer,
+  };
+}

@@ -1,0 +1,29 @@
+// Accuracy of every class of a plan, in the state that the model is in.
+import { accuracyOf } from "../evaluation/accuracy.ts";
+import type { CallOptions, Model } from "../model.ts";
+import type { ClassAccuracy } from "../results.ts";
+import { wilson } from "../statistics/wilson.ts";
+import type { EvaluationClass } from "./plan.ts";
+
+/** Wilson intervals; for an exhaustive class they say how it would vary over like populations. */
+export async function evaluateClasses(
+  model: Model,
+  classes: readonly EvaluationClass[],
+  { signal, onProgress }: CallOptions = {},
+): Promise<ClassAccuracy[]> {
+  const total = classes.reduce((sum, { set }) => sum + set.answerStarts.length, 0);
+  const out: ClassAccuracy[] = [];
+  let done = 0;
+  for (const { name, title, set, weight } of classes) {
+    const before = done;
+    const { n, accuracy, correct } = await accuracyOf(model, set, {
+      ...(signal && { signal }),
+      onProgress: (items) => onProgress?.(before + items, total),
+    });
+    done += n;
+    const successes = correct.reduce((sum, right) => sum + right, 0);
+    const ci = wilson(successes, n);
+    out.push({ name, title, n, accuracy, ci, ...(weight && { weight }) });
+  }
+  return out;
+}
