@@ -78,8 +78,12 @@ describe("tuning at matched gain", () => {
     expect(result.isolation.changedTensors).toContain("transformer.wte.weight");
 
     const runs = events.filter((event) => event.type === "run");
-    expect(runs).toHaveLength(14);
     for (const method of result.methods) {
+      const rates = runs.filter((r) => r.method === method.name && r.replay === method.replay);
+      const first = rates[0]?.updates ?? 0;
+      // The lower rate is left out where it would need more than 80 updates in proportion.
+      const tried = (first * 1e-2) / 3e-3 > 80 ? [1e-2] : [1e-2, 3e-3];
+      expect(rates.map(({ lr }) => lr)).toEqual(tried);
       expect(options.learningRates).toContain(method.lr);
       if (method.updates === null) continue;
       expect(method.gain).toBeGreaterThanOrEqual(40);

@@ -39,6 +39,7 @@ export interface MatchedGainOptions
   readonly replay?: AnswerSet;
   /** Which methods also run with replay; all by default. */
   readonly replayMethods?: (method: GainMethod) => boolean;
+  /** Tried from the highest to the lowest; a range too narrow for a method is unfair to it. */
   readonly learningRates: readonly number[];
   /** Target items of an update; 128 by default. */
   readonly batch?: number;
@@ -153,13 +154,16 @@ async function tuneMethod(
 ): Promise<{ result: TunedMethod; isolation: IsolationReport }> {
   const { heads = [], mlps = [] } = method.select;
   const { replay } = condition;
+  const { maxUpdates = 40 } = options;
   const slices = selectSlices(model, method.select);
   const hashes = await hashWeights(model, slices);
   using trainer = await model.createTrainer(slices);
   const initial = await trainer.read();
   try {
     let best: Run | undefined;
-    for (const lr of options.learningRates) {
+    let previous: Run | undefined;
+    for (const lr of options.learningRates.toSorted((a, b) => b - a)) {
+      if (previous && isHopeless(lr, previous, maxUpdates)) break;
       await trainer.write(initial);
       const run = await reachGain(model, trainer, method, { ...condition, lr, start }, options);
       const { updates = null, gain = Number.NaN, collateral = Number.NaN } = run ?? {};
@@ -173,6 +177,7 @@ async function tuneMethod(
         collateral,
       });
       if (run && (best === undefined || isBetter(run, best))) best = run;
+      previous = run;
     }
     if (best === undefined) {
       throw new KeyheadsError(
@@ -249,6 +254,14 @@ async function reachGain(
   const { accuracy } = await accuracyOf(model, options.dev, call);
   const { values } = await trainer.read();
   return { lr, updates: null, gain: 100 * (accuracy - start.dev), collateral: Number.NaN, values };
+}
+
+/**
+ * Adam's steps are proportional to the learning rate: a lower one that would need more than twice
+ * the allowed updates at that proportion is not tried.
+ */
+function isHopeless(lr: number, higher: Run, maxUpdates: number): boolean {
+  return higher.updates !== null && (higher.updates * higher.lr) / lr > 2 * maxUpdates;
 }
 
 /** Reaching the gain comes first, then the least collateral on dev, then the fewest updates. */
