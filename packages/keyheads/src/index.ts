@@ -1,5 +1,22 @@
+// The library. Every analysis is a function from a model, items and options to plain data.
+export { type AttendOptions, attentionByRole } from "./analysis/attention-by-role.ts";
+export { type LensOptions, lens } from "./analysis/lens.ts";
+export type { HeadRef } from "./attribution/component.ts";
+export { identify } from "./attribution/identify.ts";
+export type { IdentifyOptions } from "./attribution/options.ts";
+export { type PathPatchOptions, pathPatch } from "./attribution/path-patch.ts";
 export type { CallOptions } from "./engine.ts";
-export { callNative, type ErrorCode, KeyheadsError } from "./errors.ts";
+export { type ErrorCode, KeyheadsError } from "./errors.ts";
+export { accuracyOf } from "./evaluation/accuracy.ts";
+export {
+  type AnsweredItem,
+  type AnswerSet,
+  answersOf,
+  fixedAnswers,
+} from "./evaluation/answers.ts";
+export { compareEvaluations } from "./evaluation/compare.ts";
+export { type EvaluateOptions, evaluate, evaluateItems } from "./evaluation/evaluate.ts";
+export { evaluateTextFile } from "./evaluation/text.ts";
 export type { GenerateOptions } from "./generate.ts";
 export { type HookId, type HookPoint, hooks, listHooks, parseHook } from "./hooks.ts";
 export type { CheckpointFiles, SlotSource } from "./load/checkpoint.ts";
@@ -15,9 +32,37 @@ export {
   type SweepOptions,
 } from "./model.ts";
 export { endRows, pack, type Sequence } from "./packing.ts";
+export type * from "./results.ts";
+export { schemaVersion } from "./results.ts";
+export { type RunOptions, runExperiment } from "./run/run-experiment.ts";
+export { checkSaved } from "./save/check-saved.ts";
+export { diffCheckpoints } from "./save/diff-checkpoints.ts";
+export { saveModel } from "./save/save-model.ts";
 export type { HookEdit, SiteOptions } from "./sites.ts";
+export { rng } from "./statistics/rng.ts";
+export { buildTaskItems, taskNames } from "./tasks/build-items.ts";
+export { DigitsAdd } from "./tasks/digits-add.ts";
+export {
+  type Item,
+  type ItemSet,
+  type RawItem,
+  readItems,
+  writeItems,
+} from "./tasks/items.ts";
+export { tasks } from "./tasks/tasks.ts";
+export { readTemplates } from "./tasks/templates.ts";
 export type { Tokenizer } from "./tokenizer/types.ts";
 export { type LossOptions, Trainer } from "./trainer.ts";
+export { layerMatchedDraws, lowestEffectHeads, topHeads, topMlps } from "./tuning/draws.ts";
+export { type GainMethod, gainMethods } from "./tuning/gain-methods.ts";
+export { compareAtMatchedGain, type MatchedGainOptions } from "./tuning/matched-gain.ts";
+export type { TuneEvent, TuneOptions } from "./tuning/options.ts";
+export { parseHeads, parseMlps, type Selection, selectSlices } from "./tuning/selection.ts";
+export { tune } from "./tuning/tune.ts";
+export { knockOut } from "./validation/knock-out.ts";
+export { negativeControl } from "./validation/negative-control.ts";
+export type { AblationOptions, KnockOutOptions, SubsetsOptions } from "./validation/options.ts";
+export { subsets } from "./validation/subsets.ts";
 export {
   type VerifyGroup,
   type VerifyOptions,
