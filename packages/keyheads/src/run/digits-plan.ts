@@ -40,11 +40,11 @@ export function digitsPlan(
     tuning: {
       target: "W",
       train: answers(digits, digits.sample("W", 8000, "discover")),
-      dev: answers(digits, digits.sample("W", 500, "dev")),
+      dev: answers(digits, digits.sample("W", 800, "dev")),
       devOther: answers(digits, elsewhere(digits, 1000, "dev")),
       replay: answers(digits, elsewhere(digits, 8000, "discover")),
       classes: classes.map((name) => sampledClass(digits, name, "test", classSample)),
-      maxUpdates: 24,
+      maxUpdates: 32,
     },
     missing: card.missing,
     hasOperators: false,

@@ -13,7 +13,8 @@ import { selectSlices } from "../tuning/selection.ts";
 import { evaluateClasses } from "./evaluate-classes.ts";
 import type { RunPlan, TuningPlan } from "./plan.ts";
 
-const learningRates = [3e-4, 1e-3];
+const learningRates = [3e-5, 1e-4, 3e-4, 1e-3];
+const batch = 64;
 const draws = 20;
 /** Points to gain, or this share of what is left to gain where that is less. */
 const gainPoints = 8;
@@ -69,7 +70,10 @@ export async function improve(
     replay: tuning.replay,
     evaluate: (m) => evaluateClasses(m, tuning.classes, call),
     learningRates,
+    batch,
     maxUpdates: tuning.maxUpdates,
+    // The draws say what heads are worth; what replay is worth, the other methods show.
+    replayMethods: ({ kind }) => kind !== "random",
     evaluateEvery: 2,
     methods: gainMethods(model.spec, {
       key,
