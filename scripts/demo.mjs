@@ -1,7 +1,7 @@
 // The main job on a bundled model that others trained: `npm run demo` after `npm run setup`.
 // Arguments go to `keyheads run`: `npm run demo -- --seed 3`.
 import { existsSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { main, root, runShown, secondsSince } from "./lib/process.mjs";
 
 const model = "mathgpt_add3_h4_l4";
@@ -16,14 +16,14 @@ function freeFolder() {
 
 await main(async () => {
   const given = process.argv.slice(2);
-  const out = given.includes("--out") ? [] : ["--out", relative(root, freeFolder())];
+  const at = given.indexOf("--out");
+  const out = at < 0 ? relative(root, freeFolder()) : given[at + 1];
   const start = performance.now();
   const keyheads = join(root, "packages", "keyheads", "bin", "keyheads.mjs");
-  const code = await runShown(process.execPath, [keyheads, "run", model, ...out, ...given], {
-    env: process.env,
-  });
+  const args = ["run", model, ...given, ...(at < 0 ? ["--out", out] : [])];
+  const code = await runShown(process.execPath, [keyheads, ...args], { env: process.env });
   if (code !== 0) return code;
   process.stdout.write(`\nfinished in ${secondsSince(start)}\n`);
-  if (out[1]) process.stdout.write(`report: ${join(root, out[1], "report.html")}\n`);
+  process.stdout.write(`report: ${resolve(root, out, "report.html")}\n`);
   return 0;
 });
