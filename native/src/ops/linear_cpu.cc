@@ -1,7 +1,6 @@
-#include "ops/linear.h"
-
 #include "base/brgemm.h"
 #include "ops/gemm.h"
+#include "ops/linear.h"
 #include "ops/transpose.h"
 #include "ops/weight_grad.h"
 
