@@ -78,7 +78,7 @@ export async function ask(
   const byLayer = await stage(`${name}.lens`, () => lens(model, test, call));
   return {
     name,
-    title: question.title,
+    title: question.title.charAt(0).toUpperCase() + question.title.slice(1),
     description: question.description,
     ...(control && { control: control.title }),
     direct,

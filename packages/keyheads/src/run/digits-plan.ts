@@ -31,16 +31,21 @@ export function digitsPlan(
         ...card.notes,
         `Splits are by ${card.splits.by}: ${100 * card.splits.discover} % discover and tune, ` +
           `${100 * card.splits.dev} % dev, ${100 * card.splits.test} % test.`,
+        "Accuracies are over every pair of the test split; for the two classes with carries also over " +
+          "the whole population.",
         "Controls are other columns of the same sums; text and unrelated tasks do not exist here.",
       ],
     },
     ...(bundled && { origin: bundled.origin, licence: bundled.licence }),
     questions: questions.map((name) => makeQuestion(digits, digits.question(name))),
-    classes: classes.map((name) => sampledClass(digits, name, "test")),
+    classes: [
+      ...(["W", "W9"] as const).map((name) => wholeClass(digits, name)),
+      ...(["hundreds9", "others"] as const).map((name) => sampledClass(digits, name, "test")),
+    ],
     tuning: {
       target: "W",
       train: answers(digits, digits.sample("W", 8000, "discover")),
-      dev: answers(digits, digits.sample("W", 800, "dev")),
+      dev: answers(digits, digits.sample("W", 500, "dev")),
       devOther: answers(digits, elsewhere(digits, 1000, "dev")),
       replay: answers(digits, elsewhere(digits, 8000, "discover")),
       classes: classes.map((name) => sampledClass(digits, name, "test", classSample)),
@@ -78,6 +83,20 @@ function makeQuestion(digits: DigitsAdd, question: DigitQuestion): RunQuestion {
 function elsewhere(digits: DigitsAdd, count: number, split: Split): Int32Array {
   const pairs = classes.slice(1).flatMap((name) => [...digits.pairs(name, split)]);
   return samplePairs(Int32Array.from(pairs), count, 1);
+}
+
+/** Every pair of a class, and first those of the test split. */
+function wholeClass(digits: DigitsAdd, name: string): EvaluationClass {
+  const { title } = digits.class(name);
+  const test = digits.pairs(name, "test");
+  const rest = digits.pairs(name).filter((pair) => digits.splits.of(pair) !== "test");
+  return {
+    name: `${name}-population`,
+    title: `${title}: all pairs, tuned ones included`,
+    set: answers(digits, test, rest),
+    exhaustive: true,
+    first: { count: test.length, name, title },
+  };
 }
 
 /** The whole test split of a class, or a uniform sample of it. */

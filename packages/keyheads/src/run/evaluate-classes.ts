@@ -14,16 +14,29 @@ export async function evaluateClasses(
   const total = classes.reduce((sum, { set }) => sum + set.answerStarts.length, 0);
   const out: ClassAccuracy[] = [];
   let done = 0;
-  for (const { name, title, set, weight } of classes) {
+  for (const { name, title, set, weight, first } of classes) {
     const before = done;
-    const { n, accuracy, correct } = await accuracyOf(model, set, {
+    const { correct } = await accuracyOf(model, set, {
       ...(signal && { signal }),
       onProgress: (items) => onProgress?.(before + items, total),
     });
-    done += n;
-    const successes = correct.reduce((sum, right) => sum + right, 0);
-    const ci = wilson(successes, n);
-    out.push({ name, title, n, accuracy, ci, ...(weight && { weight }) });
+    done += correct.length;
+    if (first) {
+      out.push(row(first.name, first.title, correct.subarray(0, first.count), undefined));
+    }
+    out.push(row(name, title, correct, weight));
   }
   return out;
+}
+
+function row(
+  name: string,
+  title: string,
+  correct: Uint8Array,
+  weight: number | undefined,
+): ClassAccuracy {
+  const n = correct.length;
+  const successes = correct.reduce((sum, right) => sum + right, 0);
+  const ci = wilson(successes, n);
+  return { name, title, n, accuracy: successes / n, ci, ...(weight && { weight }) };
 }

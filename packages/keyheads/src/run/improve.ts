@@ -13,12 +13,12 @@ import { selectSlices } from "../tuning/selection.ts";
 import { evaluateClasses } from "./evaluate-classes.ts";
 import type { RunPlan, TuningPlan } from "./plan.ts";
 
-const learningRates = [3e-5, 1e-4, 3e-4, 1e-3];
+const learningRates = [3e-5, 1e-4, 3e-4];
 const batch = 64;
 const draws = 20;
 /** Points to gain, or this share of what is left to gain where that is less. */
 const gainPoints = 8;
-const shareOfRoom = 0.7;
+const shareOfRoom = 0.75;
 /** With less room than this there is nothing to improve. */
 const leastRoom = 2;
 

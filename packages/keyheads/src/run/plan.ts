@@ -29,6 +29,8 @@ export interface EvaluationClass {
   readonly exhaustive: boolean;
   /** Items of the population that the class stands for; by default those in `set`. */
   readonly weight?: number;
+  /** The first `count` items are only part of a larger set, which is a row of its own. */
+  readonly first?: { readonly count: number; readonly name: string; readonly title: string };
 }
 
 export interface TuningPlan {
