@@ -43,26 +43,31 @@ class Arena {
   T* next_;
 };
 
-// Rows (n, width) as strips of their transpose: the right side of x . row for every row.
-// `to` has padded(n) * width elements, of which only whole vectors of keys are read.
-template <class T>
-KEYHEADS_INLINE void pack_keys(const Mat<const T>& rows, int64_t first, T* to) {
+// n keys (width each, key(j) points to one) as strips of their transpose: the right side of
+// x . key for every key. `to` has padded(n) * width elements; what the padding holds is left open:
+// nobody stores the products with it.
+template <class T, class Key>
+KEYHEADS_INLINE void pack_keys(int64_t n, int64_t width, const Key& key, T* to) {
   constexpr int64_t W = Simd<T>::kWidth;
-  for (int64_t r = 0; r < rows.rows;) {
-    const int64_t key = first + r, lane = key % W;
-    const int64_t count = smaller(W - lane, rows.rows - r);
-    transpose(rows.row(r), rows.stride, count, rows.cols, to + (key - lane) * rows.cols + lane, W);
-    r += count;
+  constexpr int64_t kGroup = W < kBlock ? W : kBlock;
+  for (int64_t j = 0; j < n; j += kGroup) {
+    const int64_t count = smaller(kGroup, n - j);
+    const T* rows[kBlock];  // beyond the last key, the last again
+    for (int64_t i = 0; i < kBlock; ++i) rows[i] = key(j + smaller(i, count - 1));
+    T* strip = to + j / W * W * width + j % W;
+    int64_t e = 0;
+    for (; kGroup == kBlock && e + kBlock <= width; e += kBlock) {
+      transpose_block(rows, e, strip + e * W, W);
+    }
+    for (; e < width; ++e) {
+      for (int64_t i = 0; i < kGroup; ++i) strip[e * W + i] = rows[i][e];
+    }
   }
 }
 template <class T>
-KEYHEADS_INLINE void pad_keys(int64_t n, int64_t width, T* to) {
-  constexpr int64_t W = Simd<T>::kWidth;
-  if (n % W == 0) return;
-  T* strip = to + n / W * W * width;
-  for (int64_t e = 0; e < width; ++e) {
-    for (int64_t lane = n % W; lane < W; ++lane) strip[e * W + lane] = 0;
-  }
+KEYHEADS_INLINE void pack_keys(const Mat<const T>& rows, T* to) {
+  pack_keys(
+      rows.rows, rows.cols, [&](int64_t j) { return rows.row(j); }, to);
 }
 template <class T>
 KEYHEADS_INLINE Right<T> keys_right(const T* packed, int64_t width) {
@@ -92,23 +97,58 @@ KEYHEADS_INLINE Right<T> rows_right(const T* packed, int64_t length) {
   return {packed, Simd<T>::kWidth, Simd<T>::kWidth * length};
 }
 
-// p = softmax(s) over n entries, zeros from there to `end`. In place allowed. Entries of -infinity
-// become 0, and how many of them follow matters to no other bit.
+// 0 where an entry is seen, -infinity beyond: read from kTail + W - (number of entries seen)
 template <class T>
-KEYHEADS_INLINE void softmax_row(T* p, const T* s, int64_t n, int64_t end) {
-  const T top = row_max(s, n);
-#pragma GCC ivdep
-  for (int64_t j = 0; j < n; ++j) p[j] = exp_of(s[j] - top);
-  const T inverse = T(1) / row_sum(p, n);
-#pragma GCC ivdep
-  for (int64_t j = 0; j < n; ++j) p[j] *= inverse;
-  for (int64_t j = n; j < end; ++j) p[j] = 0;
-}
+struct Tail {
+  static constexpr int64_t W = Simd<T>::kWidth;
+  T value[2 * W];
+  constexpr Tail() : value() {
+    for (int64_t i = W; i < 2 * W; ++i) value[i] = -static_cast<T>(__builtin_inf());
+  }
+};
+template <class T>
+constexpr Tail<T> kTail;
 
+// Rows of at most kTileRows queries in scratch memory, `line` apart: p = softmax(scale * p) over
+// the `seen` entries of the first, one more for every next, zeros from there to the end of the
+// vector that holds entry `end` - 1. Entries of -infinity become 0, and how many of them follow
+// matters to no other bit. The rows go through each step together, since a step waits for itself.
 template <class T>
-KEYHEADS_INLINE void scale_scores(T* x, int64_t n, T factor) {
+KEYHEADS_INLINE void softmax_lines(T* p, int64_t line, int64_t rows, int64_t seen, T scale,
+                                   int64_t end) {
+  using S = Simd<T>;
+  constexpr int64_t W = S::kWidth;
+  const int64_t length = padded<T>(end);
+  const auto factor = S::set(scale);
+  T top[kTileRows], inverse[kTileRows];
+  for (int64_t r = 0; r < rows; ++r) {
+    T* row = p + r * line;
+    auto most = S::set(-static_cast<T>(__builtin_inf()));
+    for (int64_t j = 0; j < length; j += W) {
+      const int64_t rest = larger<int64_t>(0, smaller(W, seen + r - j));
+      const auto x =
+          rest == W ? S::load(row + j) * factor
+                    : S::load_first(row + j, rest) * factor + S::load(kTail<T>.value + W - rest);
+      S::store(row + j, x);
+      most = S::max(most, x);
+    }
+    top[r] = S::max(most);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    T* row = p + r * line;
+    auto sum = S::zero();
+    for (int64_t j = 0; j < length; j += W) {
 #pragma GCC ivdep
-  for (int64_t j = 0; j < n; ++j) x[j] *= factor;
+      for (int64_t i = j; i < j + W; ++i) row[i] = exp_of(row[i] - top[r]);
+      sum = sum + S::load(row + j);
+    }
+    inverse[r] = T(1) / S::sum(sum);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto by = S::set(inverse[r]);
+    T* row = p + r * line;
+    for (int64_t j = 0; j < length; j += W) S::store(row + j, S::load(row + j) * by);
+  }
 }
 
 // ds = p * (dp - sum(p * dp)). In place of dp allowed.

@@ -26,10 +26,8 @@ class AttentionGradient {
     const Mat<const T> k = of_group(a_.k), v = of_group(a_.v);
     dk_ = of_group(a_.dk);
     dv_ = of_group(a_.dv);
-    pack_keys(k, 0, k_);
-    pad_keys(s_.rows, a_.width, k_);
-    pack_keys(v, 0, v_);
-    pad_keys(s_.rows, a_.width, v_);
+    pack_keys(k, k_);
+    pack_keys(v, v_);
     pack_rows(k, 0, s_.rows, a_.scale, k_rows_);
     set_zero(dk_);
     set_zero(dv_);
@@ -57,13 +55,12 @@ class AttentionGradient {
                    {p_.row(i), line_, seen, false}, a_.width);
       tile_rows<T>(rows, {dz.row(i), dz.stride, 1}, keys_right(v_, a_.width),
                    {ds_.row(i), line_, seen, false}, a_.width);
+      softmax_lines(p_.row(i), line_, rows, first + i + 1, a_.scale, end);
       for (int64_t r = i; r < i + rows; ++r) {
-        T* p = p_.row(r);
         T* ds = ds_.row(r);
-        scale_scores(p, first + r + 1, a_.scale);
-        softmax_row(p, p, first + r + 1, end);
-        softmax_row_backward(ds, ds, p, first + r + 1);
-        for (int64_t j = first + r + 1; j < end; ++j) ds[j] = 0;
+        const int64_t length = padded<T>(end);
+        for (int64_t j = first + r + 1; j < length; ++j) ds[j] = 0;
+        softmax_row_backward(ds, ds, p_.row(r), length);
       }
       tile_rows<T>(rows, {ds_.row(i), line_, 1}, rows_right(k_rows_, s_.rows),
                    {dq.row(i), dq.stride, a_.width, false}, seen);

@@ -7,17 +7,6 @@
 namespace keyheads::ops {
 namespace {
 
-template <class T>
-KEYHEADS_INLINE T add_lanes(typename Simd<T>::V v) {
-  constexpr int64_t W = Simd<T>::kWidth;
-  T lane[W];
-  Simd<T>::store(lane, v);
-  for (int64_t half = W / 2; half > 0; half /= 2) {
-    for (int64_t i = 0; i < half; ++i) lane[i] += lane[i + half];
-  }
-  return lane[0];
-}
-
 template <int kSums>
 struct Sums {
   double value[kSums];
@@ -47,7 +36,7 @@ KEYHEADS_INLINE Sums<kSums> double_sums(int64_t n, double pad, const Term& term)
     });
   }
   Sums<kSums> total;
-  for (int s = 0; s < kSums; ++s) total.value[s] = add_lanes<double>(sum[0][s] + sum[1][s]);
+  for (int s = 0; s < kSums; ++s) total.value[s] = S::sum(sum[0][s] + sum[1][s]);
   return total;
 }
 
@@ -58,10 +47,7 @@ KEYHEADS_INLINE T row_max(const T* x, int64_t n) {
   typename S::V top = S::set(x[0]);
   int64_t i = 0;
   for (; i + W <= n; i += W) top = S::max(top, S::load(x + i));
-  T lane[W];
-  S::store(lane, top);
-  T best = lane[0];
-  for (int64_t j = 1; j < W; ++j) best = larger(best, lane[j]);
+  T best = S::max(top);
   for (; i < n; ++i) best = larger(best, x[i]);
   return best;
 }
@@ -74,7 +60,7 @@ KEYHEADS_INLINE T row_sum(const T* x, int64_t n) {
   int64_t i = 0;
   for (; i + W <= n; i += W) sum = sum + S::load(x + i);
   if (i < n) sum = sum + S::load_first(x + i, n - i);
-  return add_lanes<T>(sum);
+  return S::sum(sum);
 }
 
 template <class T>
@@ -85,7 +71,7 @@ KEYHEADS_INLINE T row_dot(const T* x, const T* y, int64_t n) {
   int64_t i = 0;
   for (; i + W <= n; i += W) sum = S::fma(S::load(x + i), S::load(y + i), sum);
   if (i < n) sum = S::fma(S::load_first(x + i, n - i), S::load_first(y + i, n - i), sum);
-  return add_lanes<T>(sum);
+  return S::sum(sum);
 }
 
 }  // namespace

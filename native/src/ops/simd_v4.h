@@ -25,6 +25,9 @@ struct Simd<float> {
   }
   KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
   KEYHEADS_INLINE static V max(V a, V b) { return _mm512_max_ps(a, b); }
+  // lane i with lane i + half, down to one
+  KEYHEADS_INLINE static float sum(V v) { return _mm512_reduce_add_ps(v); }
+  KEYHEADS_INLINE static float max(V v) { return _mm512_reduce_max_ps(v); }
 
  private:
   KEYHEADS_INLINE static __mmask16 first(int64_t n) {
@@ -50,6 +53,8 @@ struct Simd<double> {
   }
   KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
   KEYHEADS_INLINE static V max(V a, V b) { return _mm512_max_pd(a, b); }
+  KEYHEADS_INLINE static double sum(V v) { return _mm512_reduce_add_pd(v); }
+  KEYHEADS_INLINE static double max(V v) { return _mm512_reduce_max_pd(v); }
 
  private:
   KEYHEADS_INLINE static __mmask8 first(int64_t n) { return static_cast<__mmask8>((1u << n) - 1); }

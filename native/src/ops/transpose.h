@@ -17,14 +17,15 @@ KEYHEADS_INLINE void transpose_plain(const T* from, int64_t from_stride, int64_t
   }
 }
 
-// 8 x 8
+// 8 x 8: to[c * to_stride + r] = rows[r][first + c]
 template <class T>
-KEYHEADS_INLINE void transpose_block(const T* from, int64_t from_stride, T* to, int64_t to_stride) {
+KEYHEADS_INLINE void transpose_block(const T* const (&rows)[kBlock], int64_t first, T* to,
+                                     int64_t to_stride) {
 #ifdef __AVX2__
   if constexpr (sizeof(T) == 4) {
     __m256 v[8], pairs[8], quads[8];
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) v[i] = _mm256_loadu_ps(from + i * from_stride);
+    for (int i = 0; i < 8; ++i) v[i] = _mm256_loadu_ps(rows[i] + first);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       pairs[2 * i] = _mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]);
@@ -46,24 +47,26 @@ KEYHEADS_INLINE void transpose_block(const T* from, int64_t from_stride, T* to, 
     return;
   }
 #endif
-  transpose_plain(from, from_stride, kBlock, kBlock, to, to_stride);
+  for (int64_t c = 0; c < kBlock; ++c) {
+    for (int64_t r = 0; r < kBlock; ++r) to[c * to_stride + r] = rows[r][first + c];
+  }
 }
 
 template <class T>
 KEYHEADS_INLINE void transpose(const T* from, int64_t from_stride, int64_t rows, int64_t cols,
                                T* to, int64_t to_stride) {
-  for (int64_t r = 0; r < rows; r += kBlock) {
-    const int64_t height = smaller(kBlock, rows - r);
-    for (int64_t c = 0; c < cols; c += kBlock) {
-      const int64_t width = smaller(kBlock, cols - c);
-      const T* corner = from + r * from_stride + c;
-      if (height == kBlock && width == kBlock) {
-        transpose_block(corner, from_stride, to + c * to_stride + r, to_stride);
-      } else {
-        transpose_plain(corner, from_stride, height, width, to + c * to_stride + r, to_stride);
-      }
+  const int64_t whole_rows = rows / kBlock * kBlock, whole_cols = cols / kBlock * kBlock;
+  for (int64_t r = 0; r < whole_rows; r += kBlock) {
+    const T* block[kBlock];
+    for (int64_t i = 0; i < kBlock; ++i) block[i] = from + (r + i) * from_stride;
+    for (int64_t c = 0; c < whole_cols; c += kBlock) {
+      transpose_block(block, c, to + c * to_stride + r, to_stride);
     }
   }
+  transpose_plain(from + whole_cols, from_stride, whole_rows, cols - whole_cols,
+                  to + whole_cols * to_stride, to_stride);
+  transpose_plain(from + whole_rows * from_stride, from_stride, rows - whole_rows, cols,
+                  to + whole_rows, to_stride);
 }
 
 }  // namespace
