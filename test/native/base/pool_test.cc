@@ -1,0 +1,126 @@
+#include "base/pool.h"
+
+#include <stdlib.h>
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/check.h"
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "report.h"
+
+namespace keyheads::test {
+namespace {
+
+template <class F>
+void run(Pool& pool, int64_t count, const F& f) {
+  pool.run(
+      count, [](void* data, int64_t i) { (*static_cast<const F*>(data))(i); }, const_cast<F*>(&f));
+}
+
+void expect(Report& report, bool holds, const std::string& what) {
+  report.count_case();
+  if (!holds) report.fail(what);
+}
+
+void every_chunk_once(Report& report, Pool& pool) {
+  for (const int64_t count : {0, 1, 2, 3, 7, 64, 1000}) {
+    const auto done = std::make_unique<std::atomic<int>[]>(static_cast<size_t>(count) + 1);
+    run(pool, count, [&](int64_t i) { ++done[static_cast<size_t>(i)]; });
+    bool once = true;
+    for (int64_t i = 0; i < count; ++i) once &= done[static_cast<size_t>(i)] == 1;
+    expect(report, once, std::to_string(count) + " chunks: not every chunk ran once");
+  }
+}
+
+void many_short_runs(Report& report, Pool& pool) {
+  int64_t wrong = 0;
+  for (int64_t round = 0; round < 20000; ++round) {
+    const int64_t count = 2 + round % 5;
+    std::atomic<int64_t> sum{0};
+    run(pool, count, [&](int64_t i) { sum += i + 1; });
+    wrong += sum != count * (count + 1) / 2;
+  }
+  expect(report, wrong == 0, std::to_string(wrong) + " of 20000 short runs went wrong");
+}
+
+void errors_reach_the_caller(Report& report, Pool& pool) {
+  for (int round = 0; round < 50; ++round) {
+    std::string code;
+    try {
+      run(pool, 40, [](int64_t i) {
+        if (i % 8 == 3) fail("OUT_OF_MEMORY", "chunk ", i);
+      });
+    } catch (const Error& error) {
+      code = error.code;
+    }
+    expect(report, code == "OUT_OF_MEMORY", "an error in a chunk arrived as '" + code + "'");
+    std::atomic<int> after{0};
+    run(pool, 10, [&](int64_t) { ++after; });
+    expect(report, after == 10, "after an error the pool does not run all chunks");
+  }
+}
+
+void runs_inside_chunks(Report& report, Pool& pool) {
+  std::atomic<int> inner{0};
+  run(pool, 8, [&](int64_t) { run(pool, 5, [&](int64_t) { ++inner; }); });
+  expect(report, inner == 40, "runs inside chunks: not every chunk ran");
+}
+
+void scratch_is_per_thread(Report& report, Pool& pool) {
+  std::atomic<int> mixed{0};
+  run(pool, 200, [&](int64_t i) {
+    auto* mine = static_cast<int64_t*>(thread_scratch(4096));
+    if (reinterpret_cast<uintptr_t>(mine) % 64 != 0) ++mixed;
+    for (int64_t j = 0; j < 512; ++j) mine[j] = i;
+    for (int64_t j = 0; j < 512; ++j) mixed += mine[j] != i;
+  });
+  expect(report, mixed == 0, "scratch memory is shared between threads, or not aligned");
+}
+
+void test_pool(Report& report) {
+  Pool pool(1);
+  for (const int threads : {1, 2, 3, 5, 2}) {
+    pool.set_threads(threads);
+    expect(report, pool.threads() == threads, "set_threads did not set the threads");
+    every_chunk_once(report, pool);
+    many_short_runs(report, pool);
+    errors_reach_the_caller(report, pool);
+    runs_inside_chunks(report, pool);
+    scratch_is_per_thread(report, pool);
+  }
+  pool.set_threads(0);
+  expect(report, pool.threads() == default_threads(), "0 threads is not the default number");
+}
+
+std::string detected(const char* wanted) {
+  setenv("KEYHEADS_ISA", wanted, 1);
+  std::string result;
+  try {
+    result = isa_name(detect_isa());
+  } catch (const Error& error) {
+    result = error.code;
+  }
+  unsetenv("KEYHEADS_ISA");
+  return result;
+}
+
+void test_isa(Report& report) {
+  const std::vector<Isa> isas = supported_isas();
+  expect(report, detect_isa() == isas.back(), "without a wish, not the best instruction set");
+  expect(report, detected("v2") == "x86-64-v2", "KEYHEADS_ISA=v2 gives " + detected("v2"));
+  expect(report, detected("x86-64-v2") == "x86-64-v2", "KEYHEADS_ISA takes no full names");
+  expect(report, detected("sse9") == "BAD_ARGUMENT", "KEYHEADS_ISA=sse9 gives no error");
+  if (isas.back() != Isa::v4) {
+    expect(report, detected("v4") == "BAD_ARGUMENT", "KEYHEADS_ISA=v4 gives no error here");
+  }
+  expect(report, !cpu_name().empty(), "the processor has no name");
+}
+
+const bool registered = add_op_test({.name = "base/pool", .test = test_pool, .perf = {}}) &&
+                        add_op_test({.name = "base/isa", .test = test_isa, .perf = {}});
+
+}  // namespace
+}  // namespace keyheads::test
