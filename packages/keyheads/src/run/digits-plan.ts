@@ -12,7 +12,7 @@ import type { EvaluationClass, RunPlan, RunQuestion } from "./plan.ts";
 const classes = ["W", "W9", "hundreds9", "others"] as const;
 const discoverItems = 2000;
 const testItems = 500;
-const classSample = 1000;
+const classSample = 800;
 
 export function digitsPlan(
   model: Model,
