@@ -128,10 +128,13 @@ describe("knockout", () => {
       expect(point).toMatchObject({ control: expect.any(Number) });
     }
     const text = join(scratch(), "text.txt");
-    writeFileSync(text, "7*8=56+".repeat(20));
-    const other = await json(["knockout", planted, ...items, ...heads, "--control", text]);
+    writeFileSync(text, "Once upon a time there was a little girl named Lily. ".repeat(10));
+    const pronouns = join(scratch(), "items.jsonl");
+    await json(["items", "stories260K", "--count", "20", "--out", pronouns]);
+    const stories = ["knockout", "stories260K", "--items", pronouns];
+    const other = await json([...stories, ...heads, "--control", text]);
     const [first] = other.curve as { control: number }[];
-    expect(first?.control).toBeGreaterThan(0);
+    expect(first?.control).toBeGreaterThan(0.5);
     expect(first?.control).toBeLessThan(1);
   });
 
