@@ -124,11 +124,11 @@ void linear_weight_grad_impl(Context& ctx, const LinearWeightGrad<T>& a) {
   constexpr int64_t W = Simd<T>::kWidth;
   const int64_t rows = a.dw.rows, cols = a.dw.cols;
   // blocks of equal size, whole tiles and strips; several for every thread where that is worth it
-  int64_t height = 96, width = 256;
+  int64_t height = 192, width = 512;
   const auto round = [](int64_t size, int64_t most, int64_t unit) {
     return ceil_div(ceil_div(size, larger<int64_t>(ceil_div(size, most), 1)), unit) * unit;
   };
-  while (ceil_div(rows, height) * ceil_div(cols, width) < 8 && height > 12 &&
+  while (ceil_div(rows, height) * ceil_div(cols, width) < 6 && height > 12 &&
          a.dy.rows * height * width > 4 * kSmall) {
     (height * 2 > width ? height : width) /= 2;
   }

@@ -40,12 +40,20 @@ class WeightGradBlock {
   static constexpr int64_t kTile = kDepth * kTileRows + 64 / sizeof(T);
   static constexpr int64_t kStrip = kDepth * W + 64 / sizeof(T);
 
+  // The processor does not foresee jumps from row to row. Addresses beyond the last row are
+  // harmless.
+  static constexpr int64_t kAhead = 8;
+  KEYHEADS_INLINE static void fetch_ahead(const T* row, int64_t cols) {
+    for (int64_t c = 0; c < cols; c += 64 / sizeof(T)) __builtin_prefetch(row + c);
+  }
+
   // [tiles][depth][6]. Whole vectors are written: the next row overwrites what is too much.
   KEYHEADS_INLINE void pack_left(const Mat<const T>& dy, int64_t m, int64_t depth) const {
     using S = Simd<T>;
     constexpr int64_t kReach = ceil_div(kTileRows, W) * W;
     for (int64_t i = 0; i < depth; ++i) {
       const T* from = dy.row(m + i);
+      fetch_ahead(from + kAhead * dy.stride, dy.cols);
       T* to = left_ + i * kTileRows;
       int64_t t = 0;
       for (; t * kTileRows + kReach <= dy.cols; ++t) {
@@ -65,6 +73,7 @@ class WeightGradBlock {
     const int64_t whole = x.cols / W, rest = x.cols % W;
     for (int64_t i = 0; i < depth; ++i) {
       const T* from = x.row(m + i);
+      fetch_ahead(from + kAhead * x.stride, x.cols);
       T* to = right_ + i * W;
       for (int64_t s = 0; s < whole; ++s) S::store(to + s * kStrip, S::load(from + s * W));
       if (rest) S::store(to + whole * kStrip, S::load_first(from + whole * W, rest));
