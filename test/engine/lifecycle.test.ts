@@ -1,6 +1,8 @@
 // Nothing that a caller does wrong, or stops, or forgets, takes the process down.
 
 import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { loadBinding } from "@keyheads/native";
 import { describe, expect, it } from "vitest";
@@ -149,6 +151,16 @@ describe("the engine", () => {
       });
     }
     expect((await model.forward({ sequences: [[1]] })).captures).toEqual([]);
+  });
+
+  it("keeps the cache of a generation that is under way, whatever is collected", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    using model = await loadFixture("llama");
+    const prompt = ids(4, model.spec.vocab, 5);
+    const plain = await model.generate(prompt, { maxTokens: 24 });
+    const disturbed = await model.generate(prompt, { maxTokens: 24, onToken: collect });
+    expect(disturbed).toEqual(plain);
   });
 
   it("continues sequences from a cache with the numbers of the whole sequence", async () => {

@@ -114,16 +114,11 @@ async function cachedDecoder(
     cache: CacheHandle,
   ) => Promise<Logits>,
 ): Promise<Decoder> {
-  const owner = {};
-  const cache = new OwnedHandle(
-    owner,
-    await callEngine((binding, control) =>
-      binding.createCache(model.handle, starts.length, control),
-    ),
-    "the key/value cache",
+  const handle = await callEngine((binding, control) =>
+    binding.createCache(model.handle, starts.length, control),
   );
   let first = true;
-  return {
+  const decoder: Decoder = {
     async step(sequences) {
       const fresh = first ? sequences : sequences.map((ids) => ids.slice(-1));
       const from = first ? starts : starts.map(() => 0);
@@ -132,6 +127,8 @@ async function cachedDecoder(
     },
     [Symbol.dispose]: () => cache.dispose(),
   };
+  const cache = new OwnedHandle(decoder, handle, "the key/value cache");
+  return decoder;
 }
 
 /** Rows of every item from position `from[item]` on. */
