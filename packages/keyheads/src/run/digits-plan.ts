@@ -11,7 +11,7 @@ import type { EvaluationClass, RunPlan, RunQuestion } from "./plan.ts";
 /** The classes that make up the population, the tuned one first. */
 const classes = ["W", "W9", "hundreds9", "others"] as const;
 const discoverItems = 2000;
-const testItems = 500;
+const testItems = 400;
 const classSample = 800;
 
 export function digitsPlan(
