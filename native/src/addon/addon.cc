@@ -4,6 +4,7 @@
 
 #include "addon/run.h"
 #include "addon/write.h"
+#include "base/brgemm.h"
 #include "base/cpu.h"
 #include "schema/hash.h"
 
@@ -312,11 +313,7 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
     throw to_js_error(env, error.code, error.what());
   }
   out.Set("cpu", cpu_name());
-#if WITH_LIBXSMM
-  out.Set("gemm", "libxsmm and own kernels");
-#else
-  out.Set("gemm", "own kernels");
-#endif
+  out.Set("gemm", gemm_name(Engine::instance().isa()));
   out.Set("threads", Engine::instance().threads());
   out.Set("napi", NAPI_VERSION);
   out.Set("compiler", "g++ " __VERSION__);
