@@ -23,6 +23,8 @@ const mostLost = 1;
 export interface ClaimInputs {
   readonly experiments: readonly Experiment[];
   readonly missing: readonly MissingCard[];
+  /** X_c is X_r with a null word in place of the operator. */
+  readonly nullOperator: boolean;
   readonly tuning?: TuningComparison;
   /** Why there was no tuning. */
   readonly noTuning?: string;
@@ -111,6 +113,11 @@ const judges: Readonly<Record<ClaimId, (inputs: ClaimInputs) => Judgement>> = {
     };
   },
   "null-operator": (inputs) => {
+    if (!inputs.nullOperator) {
+      return untestable(
+        "The counterfactuals of this run keep the operator and change something else.",
+      );
+    }
     const { validity } = first(inputs).direct;
     return {
       verdict: verdict(validity.counterfactualStillC <= 0.1),

@@ -52,7 +52,7 @@ export function digitsPlan(
       maxUpdates: 32,
     },
     missing: card.missing,
-    hasOperators: false,
+    nullOperator: false,
   };
 }
 

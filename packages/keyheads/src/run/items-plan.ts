@@ -60,7 +60,7 @@ export async function itemsPlan(
     ],
     classes,
     missing: [],
-    hasOperators: all.items.some((item) => "operator" in item.roles),
+    nullOperator: false,
     // Without other items there is nothing that collateral damage could be seen on.
     ...(text && {
       tuning: {

@@ -55,7 +55,8 @@ export interface RunPlan {
   readonly tuning?: TuningPlan;
   /** What cannot be asked of this model, and the claims that are not testable for that reason. */
   readonly missing: readonly MissingCard[];
-  readonly hasOperators: boolean;
+  /** X_c is X_r with a null word in place of the operator. */
+  readonly nullOperator: boolean;
 }
 
 export function evaluationClass(

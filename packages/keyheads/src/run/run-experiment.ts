@@ -114,6 +114,7 @@ export async function runExperiment(model: Model, options: RunOptions = {}): Pro
     claims: judgeClaims({
       experiments,
       missing: plan.missing,
+      nullOperator: plan.nullOperator,
       ...(improvement && { tuning: improvement.comparison }),
       noTuning: reason,
     }),

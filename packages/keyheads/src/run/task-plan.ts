@@ -11,6 +11,7 @@ import type { Template } from "../tasks/template.ts";
 import { type NeutralText, neutralText } from "./neutral-text.ts";
 import { type EvaluationClass, evaluationClass, type RunPlan, type RunQuestion } from "./plan.ts";
 
+const operations = ["add", "sub", "mul", "div"] as const;
 const discoverItems = 512;
 const testItems = 300;
 
@@ -77,7 +78,9 @@ export async function taskPlan(
         },
       }),
     missing: card?.missing ?? [],
-    hasOperators: asked.some((name) => ["add", "sub", "mul", "div"].includes(name)),
+    nullOperator:
+      (operations as readonly string[]).includes(target) &&
+      (card?.arithmetic?.counterfactual ?? "null-operator") === "null-operator",
   };
 }
 
@@ -88,8 +91,7 @@ async function makeQuestion(
   text: NeutralText | undefined,
 ): Promise<RunQuestion> {
   // A task without arithmetic is the best control, then text, then a neighbouring operation.
-  const operations = ["add", "sub", "mul", "div"];
-  const unrelated = neighbours.find((other) => !operations.includes(other));
+  const unrelated = neighbours.find((other) => !(operations as readonly string[]).includes(other));
   const control = unrelated
     ? { title: unrelated, test: await builder.items(unrelated, "test") }
     : text
