@@ -3,10 +3,10 @@
 // and the direct contribution of attention and MLP to the answer's logit.
 import { performance } from "node:perf_hooks";
 import type { FloatArray } from "@keyheads/native";
-import { bankLayer, concatenate } from "../attribution/capture.ts";
 import { droppedOf, itemsOf } from "../attribution/pairs.ts";
 import { meanPresent } from "../attribution/summary.ts";
 import { KeyheadsError } from "../errors.ts";
+import { concatenate, part } from "../float-arrays.ts";
 import { hooks } from "../hooks.ts";
 import type { CallOptions, Model } from "../model.ts";
 import type { LensCosines, LensLayer, LensResult } from "../results.ts";
@@ -69,8 +69,7 @@ export async function lens(
       const randomRows = baseline(item).map((token) => unembedding.row(token));
       const project = direct.projection(rows.C, streams.scale[i] as number);
       values.forEach((layer, l) => {
-        const at = (all: FloatArray) =>
-          bankLayer(all, layers, l).subarray(i * dModel, (i + 1) * dModel);
+        const at = (all: FloatArray) => part(all, l, layers).subarray(i * dModel, (i + 1) * dModel);
         const mid = at(streams.mid);
         const post = at(streams.post);
         const delta = post.map((value, d) => value - (mid[d] as number));

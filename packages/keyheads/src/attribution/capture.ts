@@ -1,5 +1,6 @@
 // z of every head and every MLP's output of plain runs, laid out as the engine's sweep takes them.
 import type { FloatArray } from "@keyheads/native";
+import { concatenate } from "../float-arrays.ts";
 import { hooks } from "../hooks.ts";
 import type { CallOptions, Model, ReadoutOptions } from "../model.ts";
 import type { Sequence } from "../packing.ts";
@@ -36,22 +37,4 @@ export async function captureBank(
   const mlp = concatenate(output.captures.slice(layers));
   const bank: FullBank = { z, mlp, rows: mlp.length / (layers * model.spec.dModel) };
   return { ...output, bank };
-}
-
-export function concatenate(arrays: readonly FloatArray[]): FloatArray {
-  const length = arrays.reduce((total, array) => total + array.length, 0);
-  const whole =
-    arrays[0] instanceof Float64Array ? new Float64Array(length) : new Float32Array(length);
-  let at = 0;
-  for (const array of arrays) {
-    whole.set(array, at);
-    at += array.length;
-  }
-  return whole;
-}
-
-/** One layer of a bank: [rows, width]. */
-export function bankLayer(values: FloatArray, layers: number, layer: number): FloatArray {
-  const size = values.length / layers;
-  return values.subarray(layer * size, (layer + 1) * size);
 }

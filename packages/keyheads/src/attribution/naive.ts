@@ -2,9 +2,10 @@
 // attention output is set to its value on X_r at every position, then the sender's at END to its
 // value on X_c. Slow; it defines what the exact method computes, and tests compare the two.
 import type { FloatArray, ModelSpec } from "@keyheads/native";
+import { part } from "../float-arrays.ts";
 import { hooks } from "../hooks.ts";
 import type { CallOptions, HookEdit, Model } from "../model.ts";
-import { bankLayer, captureBank, type FullBank } from "./capture.ts";
+import { captureBank, type FullBank } from "./capture.ts";
 import type { Component } from "./component.ts";
 import type { Pair } from "./pairs.ts";
 import type { Patching } from "./patch.ts";
@@ -40,7 +41,7 @@ export async function patchNaively(
 
 function freeze({ layers }: ModelSpec, bank: FullBank, mlps: boolean): HookEdit[] {
   const each = Array.from({ length: layers }, (_, layer) => layer);
-  const at = (values: FloatArray, layer: number) => bankLayer(values, layers, layer);
+  const at = (values: FloatArray, layer: number) => part(values, layer, layers);
   return each.flatMap((layer): HookEdit[] => [
     { hook: hooks.z(layer), op: "set", value: at(bank.z, layer) },
     ...(mlps
@@ -52,10 +53,10 @@ function freeze({ layers }: ModelSpec, bank: FullBank, mlps: boolean): HookEdit[
 /** Edits of a site apply in order, so the sender's comes after what freezes it. */
 function replace(spec: ModelSpec, bank: FullBank, { layer, head }: Component): HookEdit {
   if (head < 0) {
-    const value = bankLayer(bank.mlp, spec.layers, layer);
+    const value = part(bank.mlp, layer, spec.layers);
     return { hook: hooks.mlp_out_raw(layer), positions: "end", op: "set", value };
   }
-  const z = bankLayer(bank.z, spec.layers, layer);
+  const z = part(bank.z, layer, spec.layers);
   const width = spec.heads * spec.dHead;
   const value = z.slice(0, bank.rows * spec.dHead);
   for (let row = 0; row < bank.rows; ++row) {

@@ -1,10 +1,10 @@
 // Sets of heads to compare with: random draws, plain or with as many heads of every layer as the
 // given set, and the heads with the least effect.
-import type { HeadRef } from "../attribution/component.ts";
+import { allHeads, type HeadRef } from "../attribution/component.ts";
 import type { IdentifyResult } from "../results.ts";
 import { choose, combinations } from "../statistics/combinations.ts";
 import { type Rng, rng } from "../statistics/rng.ts";
-import { allHeads, formatHead } from "./selection.ts";
+import { formatHead } from "./selection.ts";
 
 interface Counts {
   readonly layers: number;

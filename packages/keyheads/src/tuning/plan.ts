@@ -1,11 +1,11 @@
 // What a tuning run will train: method and selection turned into slices, before anything runs.
 import type { Slice } from "@keyheads/native";
-import type { HeadRef } from "../attribution/component.ts";
+import { allHeads, type HeadRef } from "../attribution/component.ts";
 import { KeyheadsError } from "../errors.ts";
 import type { TuneResult } from "../results.ts";
 import { layerMatchedDraws } from "./draws.ts";
 import type { TuneOptions } from "./options.ts";
-import { allHeads, type Selection, selectSlices, sharedHeads } from "./selection.ts";
+import { type Selection, selectSlices, sharedHeads } from "./selection.ts";
 import { countParameters, type SlotOwner } from "./slots.ts";
 
 export interface TuningPlan {

@@ -6,7 +6,7 @@
  * W_Q and W_O belong to a head, unless the group is asked for.
  */
 import type { LayerSlot, ModelSpec, Slice } from "@keyheads/native";
-import type { HeadRef } from "../attribution/component.ts";
+import { allHeads, type HeadRef } from "../attribution/component.ts";
 import { KeyheadsError } from "../errors.ts";
 import { allSlices, type SlotOwner } from "./slots.ts";
 
@@ -135,13 +135,6 @@ export function sharedHeads(heads: readonly HeadRef[], spec: ModelSpec): HeadRef
     (ref) =>
       groups.has(`${ref.layer}/${groupOf(ref.head, spec)}`) && !selected.has(formatHead(ref)),
   );
-}
-
-export function allHeads(spec: Counts): HeadRef[] {
-  return Array.from({ length: spec.layers * spec.heads }, (_, index) => ({
-    layer: Math.floor(index / spec.heads),
-    head: index % spec.heads,
-  }));
 }
 
 const queryRows = new Set<string>(["wq", "bq"] satisfies LayerSlot[]);

@@ -1,6 +1,7 @@
 // What the checks of one folder share: the model, the goldens, and the two clean runs.
 import type { FloatArray } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
+import { concatenate } from "../float-arrays.ts";
 import { hooks } from "../hooks.ts";
 import type { LoadOptions } from "../model.ts";
 import { Model } from "../model.ts";
@@ -99,35 +100,16 @@ export async function cleanRun(
     readout: { rows: "all", logits: "all" },
     ...call,
   });
-  const take = (from: number, count: number) => concat(captures.slice(from, from + count));
+  const take = (from: number, count: number) => concatenate(captures.slice(from, from + count));
   const n = layers.length;
   const last = captures[4 * n] as FloatArray;
   return {
     sequences,
     logits: logits as FloatArray,
-    resid: concat([...captures.slice(0, n), last]),
+    resid: concatenate([...captures.slice(0, n), last]),
     pattern: take(n, n),
     z: take(2 * n, n),
     mlp: take(3 * n, n),
     finalNormalized: captures[4 * n + 1] as FloatArray,
   };
-}
-
-/** Arrays of one type, one after the other. */
-export function concat(parts: readonly FloatArray[]): FloatArray {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const all =
-    parts[0] instanceof Float64Array ? new Float64Array(length) : new Float32Array(length);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
-/** Part `index` of `count` equal parts. */
-export function part(values: FloatArray, index: number, count: number): FloatArray {
-  const size = values.length / count;
-  return values.subarray(index * size, (index + 1) * size);
 }

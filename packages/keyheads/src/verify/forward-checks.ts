@@ -1,8 +1,9 @@
 // Clean forward passes: logits, what the hooks see, the padded batch given unpadded, float64, and
 // the other spelling of the config.
 import type { FloatArray } from "@keyheads/native";
+import { concatenate } from "../float-arrays.ts";
 import { Comparison } from "./comparison.ts";
-import { type Check, type CleanRun, concat, type VerifyContext } from "./context.ts";
+import type { Check, CleanRun, VerifyContext } from "./context.ts";
 import { finalNorm } from "./final-norm.ts";
 
 const captured =
@@ -37,7 +38,7 @@ const padLogits: Check = async (context, name) => {
   const { vocab } = context.model.spec;
   const wanted = masks.flat().flatMap((mask, row) => (mask === 1 ? [row] : []));
   const kept = wanted.map((row) => expected.subarray(row * vocab, (row + 1) * vocab));
-  return context.compare(name, found, concat(kept));
+  return context.compare(name, found, concatenate(kept));
 };
 
 /** Measured 1e-13 on logits of up to 9; float32 is 1e-5 away. */

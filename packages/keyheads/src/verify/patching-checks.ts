@@ -1,10 +1,11 @@
 // Path patching, activation patching and knock-outs against the goldens, and every kind of sweep
 // against the slow way of doing it: one forward pass with edits for each variant.
 import type { FloatArray, SweepRequest } from "@keyheads/native";
+import { part } from "../float-arrays.ts";
 import { hooks } from "../hooks.ts";
 import type { HookEdit } from "../model.ts";
 import { Comparison } from "./comparison.ts";
-import { type Check, type CleanRun, part, type VerifyContext } from "./context.ts";
+import type { Check, CleanRun, VerifyContext } from "./context.ts";
 
 interface Sender {
   readonly layer: number;

@@ -4,9 +4,10 @@
 import { join } from "node:path";
 import type { FloatArray } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
+import { concatenate, part } from "../float-arrays.ts";
 import type { LoadOptions, Model } from "../model.ts";
 import { Comparison, type Outcome } from "./comparison.ts";
-import { type CleanRun, cleanRun, concat, part } from "./context.ts";
+import { type CleanRun, cleanRun } from "./context.ts";
 import { finalNorm } from "./final-norm.ts";
 import { TensorFile } from "./goldens.ts";
 
@@ -63,7 +64,7 @@ export async function verifyReference(
 async function hiddenStates(model: Model, run: CleanRun): Promise<FloatArray> {
   const { layers } = model.spec;
   const streams = Array.from({ length: layers }, (_, i) => part(run.resid, i, layers + 1));
-  return concat([...streams, await finalNorm(model, run)]);
+  return concatenate([...streams, await finalNorm(model, run)]);
 }
 
 /** greedy_ids begins with one token, from which the rest follow; maxAbs counts wrong ones. */
