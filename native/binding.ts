@@ -95,18 +95,53 @@ export interface ModelSpec {
   readonly context: number;
   readonly norm: "layer" | "rms";
   readonly normEps: number;
+  /** Weights of norms are stored as their difference from 1: gain = 1 + w (Gemma). */
+  readonly normPlusOne: boolean;
+  /** pre: of what attention and MLP read. post: of what they write. both: one on either side. */
+  readonly normPlacement: "pre" | "post" | "both";
+  /** sequential: the MLP reads the stream after attention. parallel: both read the block's input. */
+  readonly block: "sequential" | "parallel";
+  /** The MLP's norm has the weights of attention's (GPT-J): there is no slot mlpNorm. */
+  readonly sharedNorm: boolean;
+  /** Norm of queries and keys, after their projection and before rotary, always RMS unless norm is
+   * "layer": none; head: of each head, one weight [dHead] for all; heads: of each head, with a
+   * weight of its own, [heads * dHead]; width: of all heads together, [heads * dHead]. */
+  readonly qkNorm: "none" | "head" | "heads" | "width";
   readonly position: "learned" | "rotary";
+  /** Row of the position table that belongs to position 0 (OPT: 2). The table has context rows more. */
+  readonly positionOffset: number;
   /** Inverse frequencies of the rotated half dimensions; empty with learned positions. */
   readonly inverseFrequencies: Float64Array;
+  /** Which of the n rotated dimensions turn together: i and i + n / 2, or 2 i and 2 i + 1. */
+  readonly rotaryPairs: "halves" | "adjacent";
+  /** Cosines and sines are multiplied by this: 1 unless a scaling of long contexts says otherwise. */
+  readonly rotaryScale: number;
   readonly activation: "gelu" | "gelu_new" | "relu" | "silu";
   readonly gated: boolean;
+  /** Experts of every MLP, of which each token uses expertsPerToken; 0 and 0: one dense MLP. */
+  readonly experts: number;
+  readonly expertsPerToken: number;
   /** Scores are multiplied by this: 1 / sqrt(dHead) in most models. */
   readonly attentionScale: number;
+  /** Scores x, after scaling, become cap tanh(x / cap); 0 is none (Gemma 2). */
+  readonly scoreCap: number;
+  /** The same for logits. */
+  readonly logitCap: number;
+  /** Embeddings are multiplied by this (Gemma: sqrt(dModel)). */
+  readonly embedScale: number;
+  /** Of each layer, how many keys a query sees, itself included; 0 is all. */
+  readonly windows: Int32Array;
   /** The output projection is the embedding. */
   readonly tied: boolean;
 }
 
-export type ModelSlot = "embed" | "posEmbed" | "finalNorm" | "finalNormBias" | "unembed";
+export type ModelSlot =
+  | "embed"
+  | "posEmbed"
+  | "finalNorm"
+  | "finalNormBias"
+  | "unembed"
+  | "unembedBias";
 export type LayerSlot =
   | "attnNorm"
   | "attnNormBias"
@@ -118,8 +153,13 @@ export type LayerSlot =
   | "bk"
   | "bv"
   | "bo"
+  | "qNorm"
+  | "kNorm"
+  | "attnPostNorm"
   | "mlpNorm"
   | "mlpNormBias"
+  | "mlpPostNorm"
+  | "router"
   | "wGate"
   | "wUp"
   | "wDown"
@@ -130,6 +170,8 @@ export type LayerSlot =
 export interface SlotRef {
   readonly slot: ModelSlot | LayerSlot;
   readonly layer: number;
+  /** Of wGate, wUp and wDown in a mixture of experts. */
+  readonly expert?: number;
 }
 
 /** Where the bytes of one slot are. */
@@ -142,9 +184,13 @@ export interface TensorSource extends SlotRef {
   readonly shape: readonly number[];
   /** The file stores [in, out]. */
   readonly transpose: boolean;
-  /** The part of the out dimension that belongs to this slot (after transposing). */
+  /**
+   * The part of the stored out dimension (after transposing) that belongs to this slot: row n of
+   * the slot is stored row start + floor(n / length) * stride + n % length.
+   */
   readonly start: number;
-  readonly stop: number;
+  readonly length: number;
+  readonly stride: number;
 }
 
 export interface LoadRequest {

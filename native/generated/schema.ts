@@ -1,8 +1,8 @@
 // Generated from native/src/schema by `npm run generate`.
-export const schemaHash = "523385834bf1";
+export const schemaHash = "f98224183532";
 
 export const hookTable = {
-  /** W_E[token] */
+  /** W_E[token], scaled where the model scales it */
   embed: {
     id: 0,
     name: "hook_embed",
@@ -80,7 +80,7 @@ export const hookTable = {
     heads: "none",
     rows: "token",
     width: "one",
-    when: "always",
+    when: "prenorm",
   },
   /** (resid_pre - m) / ln1.scale, before the norm's weight and bias */
   ln1_normalized: {
@@ -90,9 +90,9 @@ export const hookTable = {
     heads: "none",
     rows: "token",
     width: "d_model",
-    when: "always",
+    when: "prenorm",
   },
-  /** norm(q_input) W_Q + b_Q, before rotary */
+  /** norm(q_input) W_Q + b_Q, before q/k norm and rotary */
   q: {
     id: 9,
     name: "blocks.{i}.attn.hook_q",
@@ -102,7 +102,7 @@ export const hookTable = {
     width: "d_head",
     when: "always",
   },
-  /** norm(k_input) W_K + b_K, before rotary */
+  /** norm(k_input) W_K + b_K, before q/k norm and rotary */
   k: {
     id: 10,
     name: "blocks.{i}.attn.hook_k",
@@ -122,7 +122,7 @@ export const hookTable = {
     width: "d_head",
     when: "always",
   },
-  /** q rotated by its position */
+  /** q, normed where the model has a q/k norm, rotated by its position */
   rot_q: {
     id: 12,
     name: "blocks.{i}.attn.hook_rot_q",
@@ -132,7 +132,7 @@ export const hookTable = {
     width: "d_head",
     when: "rotary",
   },
-  /** k rotated by its position */
+  /** k, normed where the model has a q/k norm, rotated by its position */
   rot_k: {
     id: 13,
     name: "blocks.{i}.attn.hook_rot_k",
@@ -142,7 +142,7 @@ export const hookTable = {
     width: "d_head",
     when: "rotary",
   },
-  /** (rot_)q . (rot_)k / sqrt(d_head), -inf where masked */
+  /** s = scale (rot_)q . (rot_)k, with a soft-cap c tanh(s / c); -inf where masked */
   attn_scores: {
     id: 14,
     name: "blocks.{i}.attn.hook_attn_scores",
@@ -192,9 +192,29 @@ export const hookTable = {
     width: "d_model",
     when: "always",
   },
-  /** what attention adds to the residual stream */
-  attn_out: {
+  /** sqrt(mean((x - m)^2) + eps), x = attn.hook_out_raw */
+  ln1_post_scale: {
     id: 19,
+    name: "blocks.{i}.ln1_post.hook_scale",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "one",
+    when: "postnorm",
+  },
+  /** (attn.hook_out_raw - m) / ln1_post.scale, before the norm's weight */
+  ln1_post_normalized: {
+    id: 20,
+    name: "blocks.{i}.ln1_post.hook_normalized",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "postnorm",
+  },
+  /** what attention adds to the residual stream: out_raw, normed where there is a post-norm */
+  attn_out: {
+    id: 21,
     name: "blocks.{i}.hook_attn_out",
     per: "layer",
     heads: "none",
@@ -204,7 +224,7 @@ export const hookTable = {
   },
   /** resid_pre + attn_out */
   resid_mid: {
-    id: 20,
+    id: 22,
     name: "blocks.{i}.hook_resid_mid",
     per: "layer",
     heads: "none",
@@ -212,9 +232,9 @@ export const hookTable = {
     width: "d_model",
     when: "sequential",
   },
-  /** copy of resid_mid that only ln2 reads */
+  /** copy of resid_mid (parallel blocks: resid_pre) that only the MLP and its norm read */
   mlp_in: {
-    id: 21,
+    id: 23,
     name: "blocks.{i}.hook_mlp_in",
     per: "layer",
     heads: "none",
@@ -224,57 +244,67 @@ export const hookTable = {
   },
   /** sqrt(mean((x - m)^2) + eps), x = mlp_in */
   ln2_scale: {
-    id: 22,
+    id: 24,
     name: "blocks.{i}.ln2.hook_scale",
     per: "layer",
     heads: "none",
     rows: "token",
     width: "one",
-    when: "always",
+    when: "prenorm",
   },
   /** (mlp_in - m) / ln2.scale, before the norm's weight and bias */
   ln2_normalized: {
-    id: 23,
+    id: 25,
     name: "blocks.{i}.ln2.hook_normalized",
     per: "layer",
     heads: "none",
     rows: "token",
     width: "d_model",
-    when: "always",
+    when: "prenorm",
   },
   /** norm W_in + b_in; gated: norm W_gate + b_gate */
   mlp_pre: {
-    id: 24,
+    id: 26,
     name: "blocks.{i}.mlp.hook_pre",
     per: "layer",
     heads: "none",
     rows: "token",
     width: "d_mlp",
-    when: "always",
+    when: "dense",
   },
   /** norm W_in + b_in */
   mlp_pre_linear: {
-    id: 25,
+    id: 27,
     name: "blocks.{i}.mlp.hook_pre_linear",
     per: "layer",
     heads: "none",
     rows: "token",
     width: "d_mlp",
-    when: "gated",
+    when: "gated_dense",
   },
   /** act(pre); gated: act(pre) * pre_linear */
   mlp_post: {
-    id: 26,
+    id: 28,
     name: "blocks.{i}.mlp.hook_post",
     per: "layer",
     heads: "none",
     rows: "token",
     width: "d_mlp",
-    when: "always",
+    when: "dense",
   },
-  /** post W_out + b_out, before any post-norm */
+  /** softmax of the router's logits over the chosen experts, 0 for the others */
+  expert_weights: {
+    id: 29,
+    name: "blocks.{i}.mlp.hook_expert_weights",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "experts",
+    when: "mixture",
+  },
+  /** post W_out + b_out (mixtures: sum over experts of expert_weights times the expert's output), before any post-norm */
   mlp_out_raw: {
-    id: 27,
+    id: 30,
     name: "blocks.{i}.mlp.hook_out",
     per: "layer",
     heads: "none",
@@ -282,9 +312,29 @@ export const hookTable = {
     width: "d_model",
     when: "always",
   },
-  /** what the MLP adds to the residual stream */
+  /** sqrt(mean((x - m)^2) + eps), x = mlp.hook_out */
+  ln2_post_scale: {
+    id: 31,
+    name: "blocks.{i}.ln2_post.hook_scale",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "one",
+    when: "postnorm",
+  },
+  /** (mlp.hook_out - m) / ln2_post.scale, before the norm's weight */
+  ln2_post_normalized: {
+    id: 32,
+    name: "blocks.{i}.ln2_post.hook_normalized",
+    per: "layer",
+    heads: "none",
+    rows: "token",
+    width: "d_model",
+    when: "postnorm",
+  },
+  /** what the MLP adds to the residual stream: out, normed where there is a post-norm */
   mlp_out: {
-    id: 28,
+    id: 33,
     name: "blocks.{i}.hook_mlp_out",
     per: "layer",
     heads: "none",
@@ -292,9 +342,9 @@ export const hookTable = {
     width: "d_model",
     when: "always",
   },
-  /** resid_mid + mlp_out */
+  /** resid_mid + mlp_out (parallel blocks: resid_pre + attn_out + mlp_out) */
   resid_post: {
-    id: 29,
+    id: 34,
     name: "blocks.{i}.hook_resid_post",
     per: "layer",
     heads: "none",
@@ -304,7 +354,7 @@ export const hookTable = {
   },
   /** sqrt(mean((x - m)^2) + eps), x = the last resid_post */
   ln_final_scale: {
-    id: 30,
+    id: 35,
     name: "ln_final.hook_scale",
     per: "model",
     heads: "none",
@@ -314,7 +364,7 @@ export const hookTable = {
   },
   /** (x - m) / scale, before the norm's weight and bias */
   ln_final_normalized: {
-    id: 31,
+    id: 36,
     name: "ln_final.hook_normalized",
     per: "model",
     heads: "none",
@@ -325,5 +375,9 @@ export const hookTable = {
 } as const;
 
 export const normChoices = ["layer", "rms"] as const;
+export const normPlacementChoices = ["pre", "post", "both"] as const;
+export const blockChoices = ["sequential", "parallel"] as const;
+export const qkNormChoices = ["none", "head", "heads", "width"] as const;
 export const positionChoices = ["learned", "rotary"] as const;
+export const rotaryPairsChoices = ["halves", "adjacent"] as const;
 export const activationChoices = ["gelu", "gelu_new", "relu", "silu"] as const;

@@ -51,17 +51,37 @@ Spec to_spec(const Reader& r) {
   s.context = positive(r, "context");
   s.layer_norm = choice<2>(r, "norm", {"rms", "layer"}) == 1;
   s.norm_eps = r.number("normEps");
+  s.norm_plus_one = r.boolean("normPlusOne", false);
+  const size_t placement = choice<3>(r, "normPlacement", {"pre", "post", "both"});
+  s.pre_norm = placement != 1;
+  s.post_norm = placement != 0;
+  s.parallel = choice<2>(r, "block", {"sequential", "parallel"}) == 1;
+  s.shared_norm = r.boolean("sharedNorm", false);
+  s.qk_norm = static_cast<QkNorm>(choice<4>(r, "qkNorm", {"none", "head", "heads", "width"}));
   s.rotary = choice<2>(r, "position", {"learned", "rotary"}) == 1;
+  s.position_offset = r.integer("positionOffset");
   s.inverse_frequencies = r.floats<double>("inverseFrequencies");
+  s.adjacent_pairs = choice<2>(r, "rotaryPairs", {"halves", "adjacent"}) == 1;
+  s.rotary_scale = r.number("rotaryScale");
   s.activation = std::array{
       ops::Activation::gelu, ops::Activation::gelu_new, ops::Activation::relu,
       ops::Activation::silu}[choice<4>(r, "activation", {"gelu", "gelu_new", "relu", "silu"})];
   s.gated = r.boolean("gated", false);
+  s.experts = r.integer("experts");
+  s.experts_per_token = r.integer("expertsPerToken");
   s.attention_scale = r.number("attentionScale");
+  s.score_cap = r.number("scoreCap");
+  s.logit_cap = r.number("logitCap");
+  s.embed_scale = r.number("embedScale");
+  for (const int32_t window : r.ints("windows")) s.windows.push_back(window);
   s.tied = r.boolean("tied", false);
   if (s.heads % s.kv_heads != 0) {
     fail("BAD_ARGUMENT", r.path, ": ", s.heads, " query heads cannot share ", s.kv_heads,
          " key/value heads");
+  }
+  if (static_cast<int64_t>(s.windows.size()) != s.layers) {
+    fail("BAD_ARGUMENT", r.path, ".windows: ", s.windows.size(), " windows for ", s.layers,
+         " layers");
   }
   const auto half = static_cast<int64_t>(s.inverse_frequencies.size());
   if (s.rotary && (half < 1 || 2 * half > s.d_head)) {
@@ -71,7 +91,9 @@ Spec to_spec(const Reader& r) {
   return s;
 }
 
-SlotRef to_slot(const Reader& r) { return {r.text("slot"), r.integer("layer")}; }
+SlotRef to_slot(const Reader& r) {
+  return {r.text("slot"), r.integer("layer"), r.has("expert") ? r.integer("expert") : -1};
+}
 
 std::vector<TensorSource> to_sources(const Reader& r, const char* field) {
   std::vector<TensorSource> out;
@@ -83,7 +105,8 @@ std::vector<TensorSource> to_sources(const Reader& r, const char* field) {
                    {},
                    t.boolean("transpose", false),
                    t.integer("start"),
-                   t.integer("stop")};
+                   t.integer("length"),
+                   t.integer("stride")};
     const Napi::Value shape = t.get("shape");
     if (!shape.IsArray()) fail("BAD_ARGUMENT", t.path, ".shape: expected an array");
     const auto dims = shape.As<Napi::Array>();

@@ -5,21 +5,24 @@
 namespace keyheads {
 
 std::string describe(const SlotRef& ref) {
-  return ref.layer < 0 ? ref.slot : ref.slot + " of layer " + std::to_string(ref.layer);
+  std::string text = ref.slot;
+  if (ref.expert >= 0) text += " of expert " + std::to_string(ref.expert);
+  if (ref.layer >= 0) text += " of layer " + std::to_string(ref.layer);
+  return text;
 }
 
 std::vector<SlotShape> model_slots(const Spec& s) {
   return {
-      {"embed", s.vocab, s.d_model, true},      {"posEmbed", s.context, s.d_model, !s.rotary},
+      {"embed", s.vocab, s.d_model, true},      {"posEmbed", s.context + s.position_offset, s.d_model, !s.rotary},
       {"finalNorm", s.d_model, 1, true},        {"finalNormBias", s.d_model, 1, false},
-      {"unembed", s.vocab, s.d_model, !s.tied},
+      {"unembed", s.vocab, s.d_model, !s.tied}, {"unembedBias", s.vocab, 1, false},
   };
 }
 
 std::vector<SlotShape> layer_slots(const Spec& s) {
   const int64_t d = s.d_model, q = s.q_width(), kv = s.kv_width(), m = s.d_mlp;
   return {
-      {"attnNorm", d, 1, true}, {"attnNormBias", d, 1, false}, {"wq", q, d, true},
+      {"attnNorm", d, 1, s.pre_norm}, {"attnNormBias", d, 1, false}, {"wq", q, d, true},
       {"bq", q, 1, false},      {"wk", kv, d, true},           {"bk", kv, 1, false},
       {"wv", kv, d, true},      {"bv", kv, 1, false},          {"wo", d, q, true},
       {"bo", d, 1, false},      {"mlpNorm", d, 1, true},       {"mlpNormBias", d, 1, false},

@@ -12,9 +12,11 @@ struct Spec;
 struct SlotRef {
   std::string slot;
   int64_t layer = -1;
+  int64_t expert = -1;
 
   bool operator<(const SlotRef& other) const {
-    return layer != other.layer ? layer < other.layer : slot < other.slot;
+    if (layer != other.layer) return layer < other.layer;
+    return slot != other.slot ? slot < other.slot : expert < other.expert;
   }
   bool operator==(const SlotRef& other) const = default;
 };

@@ -22,9 +22,18 @@ bool exists(const HookInfo& info, const Spec& spec) {
       return !spec.rotary;
     case When::rotary:
       return spec.rotary;
-    case When::gated:
-      return spec.gated;
     case When::sequential:
+      return !spec.parallel;
+    case When::prenorm:
+      return spec.pre_norm;
+    case When::postnorm:
+      return spec.post_norm;
+    case When::dense:
+      return spec.experts == 0;
+    case When::gated_dense:
+      return spec.gated && spec.experts == 0;
+    case When::mixture:
+      return spec.experts > 0;
     case When::always:
       return true;
   }

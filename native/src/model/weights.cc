@@ -43,7 +43,7 @@ template <class Stored, class T, class Widen>
 void convert(const std::vector<char>& bytes, const TensorSource& s, int64_t second, Mat<T> out,
              Widen widen) {
   for (int64_t n = 0; n < out.rows; ++n) {
-    const int64_t row = s.start + n;
+    const int64_t row = s.start + n / s.length * s.stride + n % s.length;
     for (int64_t k = 0; k < out.cols; ++k) {
       const int64_t index = s.transpose ? k * second + row : row * second + k;
       Stored value;
@@ -67,9 +67,11 @@ void load_parameter(Context& ctx, const TensorSource& s, const Parameter<T>& p) 
   const int64_t first = s.shape.empty() ? 0 : s.shape[0];
   const int64_t second = vector ? 1 : (s.shape.size() == 2 ? s.shape[1] : 0);
   const int64_t out = s.transpose ? second : first, in = s.transpose ? first : second;
-  if (s.start < 0 || s.stop > out || s.stop - s.start != p.w.n || in != p.w.k) {
+  const int64_t last =
+      s.length < 1 ? out : s.start + (p.w.n - 1) / s.length * s.stride + (p.w.n - 1) % s.length;
+  if (s.start < 0 || s.stride < 0 || last >= out || in != p.w.k) {
     fail("BAD_CHECKPOINT", s.file, ": ", describe(s.ref), " wants [", p.w.n, ", ", p.w.k,
-         "] but rows ", s.start, " to ", s.stop, " of a tensor [", out, ", ", in, "] were given");
+         "] but rows ", s.start, " to ", last, " of a tensor [", out, ", ", in, "] were given");
   }
   const int64_t width = bytes_per_element(s.dtype);
   const std::vector<char> bytes = read_bytes(s.file, s.offset, first * second * width);

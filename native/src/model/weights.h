@@ -22,7 +22,7 @@ struct TensorSource {
   std::string dtype;
   std::vector<int64_t> shape;
   bool transpose;
-  int64_t start, stop;
+  int64_t start, length, stride;  // row n: start + n / length * stride + n % length
 };
 
 template <class T>

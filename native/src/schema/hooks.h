@@ -8,8 +8,18 @@ namespace keyheads {
 enum class Per : uint8_t { model, layer };
 enum class Heads : uint8_t { none, query, kv };
 enum class Rows : uint8_t { token, pattern };
-enum class Width : uint8_t { one, d_model, d_head, d_mlp, key };
-enum class When : uint8_t { always, learned, rotary, sequential, gated };
+enum class Width : uint8_t { one, d_model, d_head, d_mlp, experts, key };
+enum class When : uint8_t {
+  always,
+  learned,
+  rotary,
+  sequential,
+  prenorm,
+  postnorm,
+  dense,
+  gated_dense,
+  mixture
+};
 
 enum class Hook : uint8_t {
 #define HOOK(id, name, per, heads, rows, width, when, equation) id,

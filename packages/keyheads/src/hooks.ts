@@ -68,15 +68,28 @@ export function headsOf(info: HookInfo, spec: ModelSpec): number {
 
 /** Entries per row (and head) of the hook's tensor; 0 for patterns, whose width is the item's. */
 export function widthOf(info: HookInfo, spec: ModelSpec): number {
-  return { one: 1, d_model: spec.dModel, d_head: spec.dHead, d_mlp: spec.dMlp, key: 0 }[info.width];
+  const { dModel, dHead, dMlp, experts } = spec;
+  return { one: 1, d_model: dModel, d_head: dHead, d_mlp: dMlp, experts, key: 0 }[info.width];
 }
 
 function whyAbsent(id: HookId, spec: ModelSpec): string | undefined {
-  const { when } = hookTable[id] as { when: string };
-  if (when === "learned" && spec.position !== "learned")
-    return "the model has no learned positions";
-  if (when === "rotary" && spec.position !== "rotary") return "the model has no rotary positions";
-  if (when === "gated" && !spec.gated) return "the model's MLP is not gated";
+  const { when } = hookTable[id];
+  const dense = spec.experts === 0;
+  const [exists, why] = {
+    always: [true, ""],
+    learned: [spec.position === "learned", "the model has no learned positions"],
+    rotary: [spec.position === "rotary", "the model has no rotary positions"],
+    sequential: [
+      spec.block === "sequential",
+      "attention and MLP both read the block's input; use hook_mlp_in",
+    ],
+    prenorm: [spec.normPlacement !== "post", "the model has no norms before attention and MLP"],
+    postnorm: [spec.normPlacement !== "pre", "the model has no norms after attention and MLP"],
+    dense: [dense, "the model's MLP is a mixture of experts"],
+    gated_dense: [dense && spec.gated, "the model's MLP is not a single gated one"],
+    mixture: [!dense, "the model's MLP is not a mixture of experts"],
+  }[when] as [boolean, string];
+  if (!exists) return why;
   if (id === "attn_in" && spec.kvHeads !== spec.heads) {
     return "query heads share keys and values; use hook_q_input, hook_k_input and hook_v_input";
   }

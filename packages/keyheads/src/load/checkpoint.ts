@@ -175,7 +175,8 @@ function slotSource(
     shape: tensor.shape,
     transpose: weight.transpose ?? false,
     start: part * out,
-    stop: (part + 1) * out,
+    length: out,
+    stride: 0,
   };
 }
 

@@ -38,7 +38,21 @@ export function readConfig(
   const spec: ModelSpec = {
     ...size,
     norm: choices.norm,
+    normPlusOne: false,
+    normPlacement: "pre",
+    block: "sequential",
+    sharedNorm: false,
+    qkNorm: "none",
     position: choices.position,
+    positionOffset: 0,
+    rotaryPairs: "halves",
+    rotaryScale: 1,
+    experts: 0,
+    expertsPerToken: 0,
+    scoreCap: 0,
+    logitCap: 0,
+    embedScale: 1,
+    windows: new Int32Array(size.layers),
     inverseFrequencies: arch.rotary
       ? inverseFrequencies(arch.rotary, size.dHead, reader)
       : new Float64Array(0),

@@ -6,7 +6,7 @@ export function slotShape(
   slot: ModelSlot | LayerSlot,
   spec: ModelSpec,
 ): readonly [out: number, into?: number] {
-  const { dModel, dMlp, vocab, context } = spec;
+  const { dModel, dMlp, vocab, context, positionOffset, qkNorm } = spec;
   const query = spec.heads * spec.dHead;
   const kv = spec.kvHeads * spec.dHead;
   switch (slot) {
@@ -14,7 +14,15 @@ export function slotShape(
     case "unembed":
       return [vocab, dModel];
     case "posEmbed":
-      return [context, dModel];
+      return [context + positionOffset, dModel];
+    case "unembedBias":
+      return [vocab];
+    case "qNorm":
+      return [qkNorm === "head" ? spec.dHead : query];
+    case "kNorm":
+      return [qkNorm === "head" ? spec.dHead : kv];
+    case "router":
+      return [spec.experts, dModel];
     case "wq":
       return [query, dModel];
     case "wk":
@@ -41,5 +49,6 @@ export function slotShape(
   }
 }
 
-/** A slot as a key of a Map: "wq.3". */
-export const slotKey = (ref: SlotRef): string => `${ref.slot}.${ref.layer}`;
+/** A slot as a key of a Map: "wq.3", or "wUp.3.expert1". */
+export const slotKey = ({ slot, layer, expert }: SlotRef): string =>
+  `${slot}.${layer}${expert === undefined ? "" : `.expert${expert}`}`;

@@ -19,9 +19,14 @@ export async function openFolder(
   return { files: await openCheckpoint(folder, arch, spec, flags), spec };
 }
 
+/** Row of the stored tensor (after transposing) that a row of the slot is. */
+export function storedRow({ start, length, stride }: SlotSource, row: number): number {
+  return start + Math.floor(row / length) * stride + (row % length);
+}
+
 /** Index, within the stored tensor, of entry (row, column) of the slot's [out, in] matrix. */
 export function storedIndex(slot: SlotSource, row: number, column: number): number {
-  const out = slot.start + row;
+  const out = storedRow(slot, row);
   if (slot.shape.length === 1) return out;
   const stride = slot.shape[1] as number;
   return slot.transpose ? column * stride + out : out * stride + column;
@@ -44,7 +49,9 @@ export async function storedMatrix(
   const [rows, columns = 1] = slotShape(slot.slot, spec);
   const width = dtypeBytes[slot.dtype];
   const from = storedIndex(slot, 0, 0) * width;
-  if (!slot.transpose) return await readTensorBytes(tensor, from, from + rows * columns * width);
+  if (!slot.transpose && slot.length >= rows) {
+    return await readTensorBytes(tensor, from, from + rows * columns * width);
+  }
   const stored = await readTensorBytes(tensor);
   const matrix = new Uint8Array(rows * columns * width);
   for (let row = 0; row < rows; ++row) {

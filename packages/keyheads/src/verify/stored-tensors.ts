@@ -1,9 +1,9 @@
 // Between slices of the engine's [out, in] matrices and the tensors of a checkpoint, which may be
 // transposed or hold several slots.
 import type { FloatArray, ModelSpec, Slice } from "@keyheads/native";
-import type { CheckpointFiles } from "../load/checkpoint.ts";
+import type { CheckpointFiles, SlotSource } from "../load/checkpoint.ts";
 import { slotKey } from "../load/slots.ts";
-import { storedIndex, tensorOf } from "../save/stored.ts";
+import { storedIndex, storedRow, tensorOf } from "../save/stored.ts";
 import { wholeSlice } from "../tuning/slots.ts";
 import type { GoldenSlice } from "./goldens.ts";
 
@@ -43,8 +43,22 @@ export function slicesOf(files: CheckpointFiles, spec: ModelSpec, golden: Golden
       if (dim === undefined) return [whole];
       const isOut = slot.shape.length === 1 || dim === (slot.transpose ? 1 : 0);
       if (!isOut) return [{ ...whole, columns: [start, stop] }];
-      const rows = [Math.max(start, slot.start), Math.min(stop, slot.stop)] as const;
-      if (rows[0] >= rows[1]) return [];
-      return [{ ...whole, rows: [rows[0] - slot.start, rows[1] - slot.start] }];
+      return runsWithin(slot, whole, start, stop).map((rows) => ({ ...whole, rows }));
     });
+}
+
+/** The runs of a slot's rows that are stored in rows [start, stop) of its tensor. */
+function runsWithin(slot: SlotSource, whole: Slice, start: number, stop: number) {
+  const runs: (readonly [start: number, stop: number])[] = [];
+  const inside = (row: number) => {
+    const stored = storedRow(slot, row);
+    return row < whole.rows[1] && start <= stored && stored < stop;
+  };
+  for (let row = whole.rows[0]; row < whole.rows[1]; ++row) {
+    if (!inside(row)) continue;
+    const first = row;
+    while (inside(row + 1)) ++row;
+    runs.push([first, row + 1]);
+  }
+  return runs;
 }
