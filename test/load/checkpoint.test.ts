@@ -39,13 +39,13 @@ describe("openCheckpoint", () => {
       shape: [48, 144],
       transpose: true,
       start: 48,
-      stop: 96,
+      length: 48,
       dtype: "F32",
     });
     expect(slots.find((s) => s.slot === "bv" && s.layer === 0)).toMatchObject({
       shape: [144],
       start: 96,
-      stop: 144,
+      length: 48,
       transpose: false,
     });
     expect([ignored.length, copies.size]).toEqual([0, 0]);
@@ -57,7 +57,7 @@ describe("openCheckpoint", () => {
     expect(slots.find((s) => s.slot === "wk")).toMatchObject({
       shape: [16, 64],
       start: 0,
-      stop: 16,
+      length: 16,
     });
   });
   it("takes published GPT-2 files: no prefix, attention buffers", async () => {

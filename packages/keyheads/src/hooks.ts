@@ -86,7 +86,10 @@ function whyAbsent(id: HookId, spec: ModelSpec): string | undefined {
     prenorm: [spec.normPlacement !== "post", "the model has no norms before attention and MLP"],
     postnorm: [spec.normPlacement !== "pre", "the model has no norms after attention and MLP"],
     dense: [dense, "the model's MLP is a mixture of experts"],
-    gated_dense: [dense && spec.gated, "the model's MLP is not a single gated one"],
+    gated_dense: [
+      dense && spec.gated,
+      dense ? "the model's MLP is not gated" : "the model's MLP is a mixture of experts",
+    ],
     mixture: [!dense, "the model's MLP is not a mixture of experts"],
   }[when] as [boolean, string];
   if (!exists) return why;
