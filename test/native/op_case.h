@@ -6,7 +6,9 @@
 // and may have
 //   template <class T> void backward(Context&, const Shape&, Buffers<T>&)
 //   void reference(const Shape&, Buffers<double>&)     the outputs, by the plain formula
-//   void extra(Report&)                                whatever else must hold
+//   void each(Report&, Isa, const Shape&)              whatever else must hold of a shape
+//   void extra(Report&)                                and apart from the shapes
+//   Shape random_shape(Random&)                        for --fuzz
 //   void perf(const Perf&)
 // Every case is run per instruction set: double against the reference, float against double,
 // the double gradient against central differences, equal bits for 1, 2 and 3 threads.
@@ -189,16 +191,29 @@ class OpCase {
 };
 
 template <class D>
+void run_case(Report& report, const Shape& shape, Isa isa) {
+  OpCase<D>(report, shape, isa).run();
+  D d;
+  if constexpr (requires { d.each(report, isa, shape); }) d.each(report, isa, shape);
+}
+
+template <class D>
 bool register_op() {
   D d;
   OpTest test{.name = d.name, .test = {}, .perf = {}};
   test.test = [](Report& report) {
     D d;
     for (const Isa isa : supported_isas()) {
-      for (const Shape& shape : d.shapes()) OpCase<D>(report, shape, isa).run();
+      for (const Shape& shape : d.shapes()) run_case<D>(report, shape, isa);
     }
     if constexpr (requires { d.extra(report); }) d.extra(report);
   };
+  if constexpr (requires(Random & random) { d.random_shape(random); }) {
+    test.fuzz = [](Report& report, Random& random) {
+      const Shape shape = D().random_shape(random);
+      for (const Isa isa : supported_isas()) run_case<D>(report, shape, isa);
+    };
+  }
   if constexpr (requires(const Perf& perf) { d.perf(perf); }) {
     test.perf = [](const Perf& perf) { D().perf(perf); };
   }

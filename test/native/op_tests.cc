@@ -1,13 +1,18 @@
 // op_tests [NAME...]           runs the cases of all ops, or of those whose name contains a NAME
 // op_tests --perf [NAME...]    times them on all threads, best of many
 // op_tests --cpu [NAME...]     times them on one thread by its CPU time, for a machine that is busy
+// op_tests --fuzz SECONDS [--seed N] [NAME...]
+//                              random shapes, from case N on; --fuzz 0 --seed N runs that case
+//                              alone
 #include <time.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "base/cpu.h"
@@ -90,6 +95,48 @@ bool selected(const std::string& name, int count, char** names) {
   return count == 0;
 }
 
+// Case n is an op and a shape drawn from n, whatever came before: a failure can be run alone.
+int fuzz(double duration, int64_t seed, int count, char** names) {
+  std::vector<OpTest> tests;
+  for (const OpTest& test : op_tests()) {
+    if (test.fuzz && selected(test.name, count, names)) tests.push_back(test);
+  }
+  if (tests.empty()) {
+    std::printf("no op with random shapes has such a name\n");
+    return 1;
+  }
+  std::sort(tests.begin(), tests.end(),
+            [](const OpTest& a, const OpTest& b) { return a.name < b.name; });
+  const double end = seconds(CLOCK_MONOTONIC) + duration;
+  int64_t cases = 0, failed = 0;
+  for (; cases == 0 || seconds(CLOCK_MONOTONIC) < end; ++cases) {
+    const int64_t number = seed + cases;
+    Random random("case " + std::to_string(number));
+    const OpTest& test = tests[static_cast<size_t>(random.below(std::ssize(tests)))];
+    Report report;
+    test.fuzz(report, random);
+    if (report.failures() == 0) continue;
+    ++failed;
+    std::string only;
+    for (int i = 0; i < count; ++i) only += std::string(" ") + names[i];
+    std::printf("FAILED %s; again: op_tests --fuzz 0 --seed %lld%s\n", test.name.c_str(),
+                static_cast<long long>(number), only.c_str());
+    std::fflush(stdout);
+  }
+  std::printf("%lld random cases from seed %lld on, %lld failed\n", static_cast<long long>(cases),
+              static_cast<long long>(seed), static_cast<long long>(failed));
+  return failed == 0 ? 0 : 1;
+}
+
+int fuzz(int count, char** arguments) {
+  if (count == 0) throw std::invalid_argument("--fuzz needs a number of seconds");
+  const double duration = std::stod(arguments[0]);
+  const bool seeded = count > 2 && std::string(arguments[1]) == "--seed";
+  const int64_t seed = seeded ? std::stoll(arguments[2]) : 0;
+  const int used = seeded ? 3 : 1;
+  return fuzz(duration, seed, count - used, arguments + used);
+}
+
 enum class Mode { test, perf, cpu };
 
 int run(Mode mode, int count, char** names) {
@@ -135,6 +182,7 @@ int main(int argc, char** argv) {
       isas += std::string(" ") + keyheads::isa_name(isa);
     }
     std::printf("%s:%s\n", keyheads::cpu_name().c_str(), isas.c_str());
+    if (first == "--fuzz") return keyheads::test::fuzz(argc - 2, argv + 2);
     return keyheads::test::run(mode, argc - skip, argv + skip);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "op_tests: %s\n", e.what());

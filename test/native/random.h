@@ -1,6 +1,8 @@
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 #include <string>
 
 namespace keyheads::test {
@@ -22,6 +24,17 @@ class Random {
     return std::sqrt(-2 * std::log(1 - uniform())) * std::cos(6.283185307179586 * uniform());
   }
   int32_t below(int64_t n) { return static_cast<int32_t>(bits() % static_cast<uint64_t>(n)); }
+  // From first to last, both included.
+  int64_t between(int64_t first, int64_t last) { return first + below(last - first + 1); }
+  // A size from 1 to `most`: mostly one where vectors, panels and unrolled loops end.
+  int64_t size(int64_t most) {
+    constexpr int64_t kEdges[] = {1,   2,   3,   4,   5,   7,   8,   9,   12,  13,  15, 16, 17,
+                                  31,  32,  33,  47,  48,  49,  63,  64,  65,  95,  96, 97, 127,
+                                  128, 129, 191, 192, 193, 255, 256, 257, 511, 512, 513};
+    const auto fitting = std::upper_bound(std::begin(kEdges), std::end(kEdges), most);
+    if (below(4) == 0) return between(1, most);
+    return kEdges[below(fitting - std::begin(kEdges))];
+  }
 
  private:
   uint64_t state_ = 1469598103934665603u;

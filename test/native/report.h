@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "random.h"
 
 namespace keyheads::test {
 
@@ -42,6 +43,7 @@ struct OpTest {
   std::string name;
   std::function<void(Report&)> test;
   std::function<void(const Perf&)> perf;
+  std::function<void(Report&, Random&)> fuzz{};  // one case of a random shape
 };
 std::vector<OpTest>& op_tests();
 bool add_op_test(OpTest test);

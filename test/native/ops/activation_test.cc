@@ -40,6 +40,9 @@ struct ActivateCase {
     }
     return all;
   }
+  Shape random_shape(Random& random) const {
+    return {random.size(70), random.size(300), random.below(4), random.below(2)};
+  }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     Random random("activation");

@@ -23,6 +23,13 @@ const std::vector<Shape> kShapes = {{1, 1, 1, 1},
                                     {2, 2, 16, 130},
                                     {1, 1, 24, 300}};
 
+Shape some_shape(Random& random) {
+  const int64_t groups = random.between(1, 4), heads = groups * random.between(1, 4);
+  Shape s = {heads, groups, random.size(130)};
+  for (int64_t i = random.between(1, 4); i > 0; --i) s.push_back(random.size(i == 1 ? 140 : 40));
+  return s;
+}
+
 int64_t rows_of(const Shape& s) {
   int64_t rows = 0;
   for (size_t i = 3; i < s.size(); ++i) rows += s[i];
@@ -105,6 +112,7 @@ struct AttentionCase {
   const char* name = "attention";
   double tolerance = 6e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     declare_qkv(s, b);
@@ -161,15 +169,11 @@ struct AttentionCase {
     });
   }
 
-  void extra(Report& report) const {
-    for (const Isa isa : supported_isas()) {
-      for (const Shape& s : kShapes) {
-        check_steps<float>(report, isa, s);
-        check_steps<double>(report, isa, s);
-        check_past<float>(report, isa, s);
-        check_alone<float>(report, isa, s);
-      }
-    }
+  void each(Report& report, Isa isa, const Shape& s) const {
+    check_steps<float>(report, isa, s);
+    check_steps<double>(report, isa, s);
+    check_past<float>(report, isa, s);
+    check_alone<float>(report, isa, s);
   }
 
   // The three steps give the bits of the fused op.
@@ -320,6 +324,7 @@ struct ScoresCase {
   const char* name = "attention_scores";
   double tolerance = 3e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     b.in("q", rows_of(s), s[0] * s[2]);
@@ -372,6 +377,7 @@ struct SoftmaxCase {
   const char* name = "attention_softmax";
   double tolerance = 6e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     Random random("scores");
@@ -416,6 +422,7 @@ struct MixCase {
   const char* name = "attention_mix";
   double tolerance = 3e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     Random random("pattern");

@@ -19,6 +19,7 @@ struct AddCase {
   const char* name = "add";
   double tolerance = 2e-7;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return {random.size(300), random.size(260)}; }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     b.in("a", s[0], s[1]);
@@ -59,6 +60,7 @@ struct AddScaledCase {
   const char* name = "add_scaled";
   double tolerance = 2e-7;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return {random.size(300), random.size(260)}; }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     b.fixed("x", s[0], s[1]);
@@ -79,6 +81,9 @@ struct GatherRowsCase {
   const char* name = "gather_rows";
   double tolerance = 1e-15;
   std::vector<Shape> shapes() const { return {{0, 4, 8}, {1, 1, 1}, {9, 4, 33}, {500, 70, 65}}; }
+  Shape random_shape(Random& random) const {
+    return {random.size(300), random.size(70), random.size(260)};
+  }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     b.in("x", s[1], s[2]);
@@ -100,6 +105,9 @@ struct ScatterRowsCase {
   const char* name = "scatter_rows";
   double tolerance = 1e-6;
   std::vector<Shape> shapes() const { return {{0, 4, 8}, {1, 1, 1}, {9, 4, 33}, {500, 70, 257}}; }
+  Shape random_shape(Random& random) const {
+    return {random.size(300), random.size(70), random.size(260)};
+  }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     b.fixed("x", s[0], s[2]);

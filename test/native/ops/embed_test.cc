@@ -16,6 +16,17 @@ struct EmbedCase {
             {40, 65, 31, 7, 9, 3, 17},      {700, 127, 64, 0, 127, 0, 64},
             {300, 130, 200, 64, 66, 0, 200}};
   }
+  Shape random_shape(Random& random) const {
+    const int64_t rows = random.size(130), columns = random.size(200);
+    const int64_t row = random.below(rows), column = random.below(columns);
+    return {random.size(300),
+            rows,
+            columns,
+            row,
+            random.between(1, rows - row),
+            column,
+            random.between(1, columns - column)};
+  }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     b.weight("w", s[1], s[2]);

@@ -35,6 +35,19 @@ struct LinearCase {
     all.push_back({300, 70, 130, 1, 0, 1, 129, 69, 1});
     return all;
   }
+  Shape random_shape(Random& random) const {
+    const int64_t m = random.size(130), k = random.size(300), n = random.size(260);
+    const int64_t row = random.below(n), column = random.below(k);
+    return {m,
+            k,
+            n,
+            random.below(2),
+            random.below(2),
+            row,
+            random.between(1, n - row),
+            column,
+            random.between(1, k - column)};
+  }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     b.in("x", s[0], s[1]);
@@ -82,15 +95,16 @@ struct LinearCase {
     }
   }
 
+  void each(Report& report, Isa isa, const Shape& s) const {
+    check_chain<float>(report, isa, s);
+    check_chain<double>(report, isa, s);
+    if (s[4] == 0) check_rows<float>(report, isa, s);
+  }
   void extra(Report& report) const {
     check_xsmm(report);
     for (const Isa isa : supported_isas()) {
       for (const int64_t m : {1, 2, 3, 5, 8, 37}) {
-        for (const int64_t k : {1, 48, 300, 1100}) {
-          check_chain<float>(report, isa, {m, k, 70, 1, 0, 0, 70, 0, k});
-          check_chain<double>(report, isa, {m, k, 70, 0, 0, 0, 70, 0, k});
-          check_rows<float>(report, isa, {m, k, 70, 1, 0, 0, 70, 0, k});
-        }
+        for (const int64_t k : {1, 48, 300, 1100}) each(report, isa, {m, k, 70, 1, 0, 0, 70, 0, k});
       }
     }
   }
@@ -219,6 +233,7 @@ struct PackCase {
   std::vector<Shape> shapes() const {
     return {{1, 1}, {15, 16}, {64, 64}, {65, 33}, {63, 127}, {130, 257}, {512, 48}};
   }
+  Shape random_shape(Random& random) const { return {random.size(300), random.size(300)}; }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     b.fixed("matrix", s[0], s[1]);
@@ -262,6 +277,9 @@ struct SelectedLinearCase {
   double tolerance = 2e-6;
   std::vector<Shape> shapes() const {
     return {{0, 8, 8, 2}, {1, 64, 20, 1}, {9, 33, 65, 2}, {4, 17, 64, 5}, {300, 48, 200, 3}};
+  }
+  Shape random_shape(Random& random) const {
+    return {random.size(130), random.size(130), random.size(200), random.between(1, 9)};
   }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {

@@ -19,6 +19,7 @@ struct CrossEntropyCase {
   const char* name = "cross_entropy";
   double tolerance = 2e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return {random.size(40), random.size(600)}; }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     Random random("logits");
@@ -85,6 +86,7 @@ struct RowSummaryCase {
   const char* name = "row_summary";
   double tolerance = 2e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return {random.size(40), random.size(600)}; }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     Random random("logits");

@@ -12,6 +12,10 @@ const std::vector<Shape> kShapes = {
     {300, 65, 1, 1}, {33, 127, 0, 0}, {9, 256, 1, 1}, {70, 384, 1, 1}, {200, 512, 0, 0}};
 constexpr double kEps = 1e-5;
 
+Shape some_shape(Random& random) {
+  return {random.size(130), random.size(520), random.below(2), random.below(2)};
+}
+
 template <class T>
 void declare_scale(const Shape& s, Buffers<T>& b) {
   b.in("x", s[0], s[1]);
@@ -27,6 +31,7 @@ struct NormCase {
   const char* name = "norm";
   double tolerance = 1e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     declare_scale(s, b);
@@ -81,48 +86,44 @@ struct NormCase {
 
   // Norm gives the bits of its three steps, and of each row alone.
   template <class T>
-  void check_bits(Report& report, Isa isa) const {
-    for (const Shape& s : kShapes) {
-      Context ctx = context(isa, 2);
-      Buffers<T> b, steps;
-      for (Buffers<T>* each : {&b, &steps}) declare(s, *each);
-      forward(ctx, s, b);
-      steps.out("normalized", s[0], s[1]);
-      ops::norm_scale(ctx, scale_args(s, steps, steps.ptr("scale")));
-      ops::norm_divide(ctx, ops::NormDivide<T>{.normalized = steps["normalized"],
-                                               .x = steps["x"],
-                                               .mean = steps.ptr("mean"),
-                                               .scale = steps.ptr("scale")});
-      ops::norm_affine(ctx, ops::NormAffine<T>{.y = steps["y"],
-                                               .normalized = steps["normalized"],
-                                               .gain = steps.ptr("gain"),
-                                               .bias = steps.ptr("bias")});
-      std::vector<T> alone(static_cast<size_t>(s[1]));
-      T mean = 0, scale = 0;
-      for (int64_t m = 0; m < s[0]; ++m) {
-        ops::norm(ctx, ops::Norm<T>{.y = {alone.data(), 1, s[1], s[1]},
-                                    .mean = &mean,
-                                    .scale = &scale,
-                                    .x = {b["x"].row(m), 1, s[1], s[1]},
-                                    .gain = b.ptr("gain"),
-                                    .bias = b.ptr("bias"),
-                                    .eps = T(kEps),
-                                    .centre = s[2] == 1});
-        const size_t bytes = alone.size() * sizeof(T);
-        if (std::memcmp(b["y"].row(m), steps["y"].row(m), bytes) != 0) {
-          report.fail("row " + std::to_string(m) + ": the three steps give other bits");
-        }
-        if (std::memcmp(b["y"].row(m), alone.data(), bytes) != 0) {
-          report.fail("row " + std::to_string(m) + ": other bits than alone");
-        }
+  void check_bits(Report& report, Isa isa, const Shape& s) const {
+    Context ctx = context(isa, 2);
+    Buffers<T> b, steps;
+    for (Buffers<T>* each : {&b, &steps}) declare(s, *each);
+    forward(ctx, s, b);
+    steps.out("normalized", s[0], s[1]);
+    ops::norm_scale(ctx, scale_args(s, steps, steps.ptr("scale")));
+    ops::norm_divide(ctx, ops::NormDivide<T>{.normalized = steps["normalized"],
+                                             .x = steps["x"],
+                                             .mean = steps.ptr("mean"),
+                                             .scale = steps.ptr("scale")});
+    ops::norm_affine(ctx, ops::NormAffine<T>{.y = steps["y"],
+                                             .normalized = steps["normalized"],
+                                             .gain = steps.ptr("gain"),
+                                             .bias = steps.ptr("bias")});
+    std::vector<T> alone(static_cast<size_t>(s[1]));
+    T mean = 0, scale = 0;
+    for (int64_t m = 0; m < s[0]; ++m) {
+      ops::norm(ctx, ops::Norm<T>{.y = {alone.data(), 1, s[1], s[1]},
+                                  .mean = &mean,
+                                  .scale = &scale,
+                                  .x = {b["x"].row(m), 1, s[1], s[1]},
+                                  .gain = b.ptr("gain"),
+                                  .bias = b.ptr("bias"),
+                                  .eps = T(kEps),
+                                  .centre = s[2] == 1});
+      const size_t bytes = alone.size() * sizeof(T);
+      if (std::memcmp(b["y"].row(m), steps["y"].row(m), bytes) != 0) {
+        report.fail("row " + std::to_string(m) + ": the three steps give other bits");
+      }
+      if (std::memcmp(b["y"].row(m), alone.data(), bytes) != 0) {
+        report.fail("row " + std::to_string(m) + ": other bits than alone");
       }
     }
   }
-  void extra(Report& report) const {
-    for (const Isa isa : supported_isas()) {
-      check_bits<float>(report, isa);
-      check_bits<double>(report, isa);
-    }
+  void each(Report& report, Isa isa, const Shape& s) const {
+    check_bits<float>(report, isa, s);
+    check_bits<double>(report, isa, s);
   }
   void perf(const Perf& p) const {
     const Shape s = {3584, 512, 1, 1};
@@ -137,6 +138,7 @@ struct NormScaleCase {
   const char* name = "norm_scale";
   double tolerance = 1e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     declare_scale(s, b);
@@ -162,6 +164,7 @@ struct NormDivideCase {
   const char* name = "norm_divide";
   double tolerance = 1e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     declare_scale(s, b);
@@ -194,6 +197,7 @@ struct NormAffineCase {
   const char* name = "norm_affine";
   double tolerance = 1e-6;
   std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     b.in("normalized", s[0], s[1]);

@@ -15,6 +15,10 @@ struct RotaryCase {
     return {{0, 2, 8, 4},   {1, 1, 2, 1},    {5, 3, 8, 4},    {7, 2, 34, 17},
             {9, 4, 64, 32}, {20, 2, 30, 10}, {300, 6, 48, 24}};
   }
+  Shape random_shape(Random& random) const {
+    const int64_t width = random.size(128) + 1;
+    return {random.size(100), random.between(1, 8), width, random.between(1, width / 2)};
+  }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
     const auto angle = [&](int64_t p, int64_t i) {
