@@ -174,8 +174,10 @@ export interface SlotRef {
   readonly expert?: number;
 }
 
-/** Where the bytes of one slot are. */
+/** Where the bytes of one slot are, or of some of its rows: a slot may lie in several tensors. */
 export interface TensorSource extends SlotRef {
+  /** The rows of the slot that this tensor fills: all but in q/k norms stored head by head. */
+  readonly rows: readonly [start: number, stop: number];
   readonly file: string;
   /** Byte offset of the stored tensor in the file. */
   readonly offset: number;
@@ -185,8 +187,8 @@ export interface TensorSource extends SlotRef {
   /** The file stores [in, out]. */
   readonly transpose: boolean;
   /**
-   * The part of the stored out dimension (after transposing) that belongs to this slot: row n of
-   * the slot is stored row start + floor(n / length) * stride + n % length.
+   * The part of the stored out dimension (after transposing) that belongs to this slot: row
+   * rows[0] + n of the slot is stored row start + floor(n / length) * stride + n % length.
    */
   readonly start: number;
   readonly length: number;

@@ -37,6 +37,14 @@ void to_site(const Reader& r, Site& site) {
   if (!site.all_rows) site.rows = r.ints("rows");
 }
 
+std::pair<int64_t, int64_t> to_range(const Reader& r, const char* field) {
+  const Napi::Value value = r.get(field);
+  const bool pair = value.IsArray() && value.As<Napi::Array>().Length() == 2;
+  if (!pair) fail("BAD_ARGUMENT", r.path, ".", field, ": expected [start, stop]");
+  const auto array = value.As<Napi::Array>();
+  return {array.Get(0u).ToNumber().Int64Value(), array.Get(1u).ToNumber().Int64Value()};
+}
+
 }  // namespace
 
 Spec to_spec(const Reader& r) {
@@ -98,7 +106,9 @@ SlotRef to_slot(const Reader& r) {
 std::vector<TensorSource> to_sources(const Reader& r, const char* field) {
   std::vector<TensorSource> out;
   for (const Reader& t : r.list(field)) {
+    const auto [first, last] = to_range(t, "rows");
     TensorSource s{to_slot(t),
+                   {first, last},
                    t.text("file"),
                    t.integer("offset"),
                    t.text("dtype"),
@@ -210,16 +220,8 @@ SweepRequest<T> to_sweep(const Reader& r) {
 std::vector<Slice> to_slices(const Reader& r) {
   std::vector<Slice> out;
   for (const Reader& s : r.list("slices")) {
-    const auto range = [&](const char* field) {
-      const Napi::Value value = s.get(field);
-      const bool pair = value.IsArray() && value.As<Napi::Array>().Length() == 2;
-      if (!pair) fail("BAD_ARGUMENT", s.path, ".", field, ": expected [start, stop]");
-      const auto array = value.As<Napi::Array>();
-      return std::pair{array.Get(0u).ToNumber().Int64Value(),
-                       array.Get(1u).ToNumber().Int64Value()};
-    };
-    const auto [n0, n1] = range("rows");
-    const auto [k0, k1] = range("columns");
+    const auto [n0, n1] = to_range(s, "rows");
+    const auto [k0, k1] = to_range(s, "columns");
     out.push_back({to_slot(s), n0, n1, k0, k1});
   }
   return out;

@@ -60,27 +60,46 @@ int64_t bytes_per_element(const std::string& dtype) {
   fail("BAD_CHECKPOINT", "dtype ", dtype, " is not one of F32, F64, F16, BF16");
 }
 
-// One slot out of its file: conversion, transposition and the slot's part of a fused tensor.
+// Rows of a slot out of a file: conversion, transposition and the slot's part of a fused tensor.
 template <class T>
-void load_parameter(Context& ctx, const TensorSource& s, const Parameter<T>& p) {
+void load_rows(const TensorSource& s, Mat<T> rows) {
   const bool vector = s.shape.size() == 1;
   const int64_t first = s.shape.empty() ? 0 : s.shape[0];
   const int64_t second = vector ? 1 : (s.shape.size() == 2 ? s.shape[1] : 0);
   const int64_t out = s.transpose ? second : first, in = s.transpose ? first : second;
-  const int64_t last =
-      s.length < 1 ? out : s.start + (p.w.n - 1) / s.length * s.stride + (p.w.n - 1) % s.length;
-  if (s.start < 0 || s.stride < 0 || last >= out || in != p.w.k) {
-    fail("BAD_CHECKPOINT", s.file, ": ", describe(s.ref), " wants [", p.w.n, ", ", p.w.k,
+  const int64_t n = rows.rows - 1;
+  const int64_t last = s.length < 1 ? out : s.start + n / s.length * s.stride + n % s.length;
+  if (s.start < 0 || s.stride < 0 || last >= out || in != rows.cols) {
+    fail("BAD_CHECKPOINT", s.file, ": ", describe(s.ref), " wants [", rows.rows, ", ", rows.cols,
          "] but rows ", s.start, " to ", last, " of a tensor [", out, ", ", in, "] were given");
   }
   const int64_t width = bytes_per_element(s.dtype);
   const std::vector<char> bytes = read_bytes(s.file, s.offset, first * second * width);
-  Tensor<T> matrix(p.w.n, p.w.k);
   const auto same = [](auto value) { return value; };
-  if (s.dtype == "F32") convert<float>(bytes, s, second, matrix.m, same);
-  if (s.dtype == "F64") convert<double>(bytes, s, second, matrix.m, same);
-  if (s.dtype == "F16") convert<uint16_t>(bytes, s, second, matrix.m, widen_half);
-  if (s.dtype == "BF16") convert<uint16_t>(bytes, s, second, matrix.m, widen_bfloat16);
+  if (s.dtype == "F32") convert<float>(bytes, s, second, rows, same);
+  if (s.dtype == "F64") convert<double>(bytes, s, second, rows, same);
+  if (s.dtype == "F16") convert<uint16_t>(bytes, s, second, rows, widen_half);
+  if (s.dtype == "BF16") convert<uint16_t>(bytes, s, second, rows, widen_bfloat16);
+}
+
+// One slot out of the tensors that hold it, in ascending order of its rows.
+template <class T>
+void load_parameter(Context& ctx, const std::vector<const TensorSource*>& parts,
+                    const Parameter<T>& p) {
+  Tensor<T> matrix(p.w.n, p.w.k);
+  int64_t row = 0;
+  for (const TensorSource* part : parts) {
+    const auto [first, last] = part->rows;
+    if (first != row || last <= first || last > p.w.n) {
+      fail("BAD_CHECKPOINT", describe(part->ref), ": rows ", first, " to ", last,
+           " were given after the first ", row, " of ", p.w.n);
+    }
+    load_rows<T>(*part, {matrix.m.row(first), last - first, p.w.k, p.w.k});
+    row = last;
+  }
+  if (row != p.w.n) {
+    fail("BAD_CHECKPOINT", describe(p.ref), " has ", p.w.n, " rows; only ", row, " were given");
+  }
   write_parameter(ctx, p, matrix.data());
 }
 
@@ -98,12 +117,9 @@ void write_parameter(Context& ctx, const Parameter<T>& p, const T* values) {
 
 template <class T>
 Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSource>& sources) {
-  std::map<SlotRef, const TensorSource*> given;
-  for (const auto& source : sources) {
-    if (!given.emplace(source.ref, &source).second) {
-      fail("BAD_CHECKPOINT", describe(source.ref), " is given twice");
-    }
-  }
+  std::map<SlotRef, std::vector<const TensorSource*>> given;
+  for (const auto& source : sources) given[source.ref].push_back(&source);
+  const auto total = static_cast<int64_t>(given.size());
   int64_t done = 0;
   const auto take = [&](const SlotShape& shape, int64_t layer) -> const Parameter<T>* {
     const SlotRef ref{shape.slot, layer};
@@ -114,9 +130,9 @@ Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSour
     }
     check_cancelled(ctx);
     auto parameter = make_parameter<T>(ref, shape.rows, shape.cols);
-    load_parameter(ctx, *found->second, *parameter);
+    load_parameter(ctx, found->second, *parameter);
     given.erase(found);
-    if (ctx.progress) ctx.progress(++done, static_cast<int64_t>(sources.size()));
+    if (ctx.progress) ctx.progress(++done, total);
     return (all_[ref] = std::move(parameter)).get();
   };
   for (const auto& shape : model_slots(spec)) take(shape, -1);

@@ -14,15 +14,16 @@
 
 namespace keyheads {
 
-// Where the bytes of a slot are (TensorSource of binding.ts).
+// Where the bytes of some or all rows of a slot are (TensorSource of binding.ts).
 struct TensorSource {
   SlotRef ref;
+  int64_t rows[2];  // of the slot: first, last + 1
   std::string file;
   int64_t offset;
   std::string dtype;
   std::vector<int64_t> shape;
   bool transpose;
-  int64_t start, length, stride;  // row n: start + n / length * stride + n % length
+  int64_t start, length, stride;  // row rows[0] + n: start + n / length * stride + n % length
 };
 
 template <class T>

@@ -174,6 +174,7 @@ function slotSource(
     dtype,
     shape: tensor.shape,
     transpose: weight.transpose ?? false,
+    rows: [0, out],
     start: part * out,
     length: out,
     stride: 0,
