@@ -8,8 +8,11 @@ const spec = fileURLToPath(new URL("../../packages/keyheads/src/archs/spec.ts", 
 interface Variant {
   readonly choices?: Record<string, unknown>;
   readonly layer?: Record<string, string>;
+  readonly model?: Record<string, string>;
+  readonly without?: readonly string[];
+  readonly rest?: string;
 }
-const source = ({ choices, layer }: Variant) => {
+const source = ({ choices, layer, model, without = [], rest = rotary }: Variant) => {
   const chosen = {
     norm: "rms",
     position: "rotary",
@@ -19,11 +22,11 @@ const source = ({ choices, layer }: Variant) => {
     outBias: false,
     mlpBias: false,
     tied: true,
-    scaledScores: true,
     ...choices,
   };
   const layerNames = ["attnNorm", "mlpNorm", "wq", "wk", "wv", "wo", "wGate", "wUp", "wDown"];
-  const weights = Object.fromEntries(layerNames.map((name) => [name, name]));
+  const names = layerNames.filter((name) => !without.includes(name));
+  const weights = { ...Object.fromEntries(names.map((name) => [name, name])), ...biases, ...layer };
   return `
 import { defineArch } from ${JSON.stringify(spec)};
 export const arch = defineArch({
@@ -31,35 +34,113 @@ export const arch = defineArch({
   choices: ${JSON.stringify(chosen)},
   sizes: { layers: "l", dModel: "d", heads: "h", kvHeads: "h", dHead: "e", dMlp: "m", vocab: "v",
     context: "c", normEps: "n" },
-  rotary: { theta: { key: "t", absent: 1 } },
-  weights: { embed: "e", finalNorm: "f", layer: ${JSON.stringify({ ...weights, ...layer })} },
+  ${rest}
+  weights: { embed: "e", finalNorm: "f", ...${JSON.stringify(model ?? {})},
+    layer: ${JSON.stringify(weights)} },
 });`;
 };
+const rotary = `rotary: { theta: { key: "t", absent: 1 } },`;
 const biases = { bq: "q", bk: "k", bv: "v" };
+const flag = { key: "b", absent: false };
+const norms = ["attnNorm", "mlpNorm"];
+const postNorms = { attnPostNorm: "a", mlpPostNorm: "m" };
+const qkNorms = { qNorm: "q", kNorm: "k" };
+const experts = { count: "n", perToken: 2 };
+const mixture = { router: "r", wGate: "{j}g", wUp: "{j}u", wDown: "{j}d" };
 
-describe("defineArch", () => {
-  const variants: Record<string, Variant> = {
-    right: { layer: biases },
-    missingBias: { layer: { bk: "k", bv: "v" } },
-    biasFromConfig: { choices: { qkvBias: { key: "b", absent: false } } },
-    strayBias: { choices: { qkvBias: false }, layer: biases },
-    untied: { layer: biases, choices: { tied: false } },
-    layerNorm: { layer: biases, choices: { norm: "layer" } },
-    learned: { layer: biases, choices: { position: "learned" } },
-    notGated: { layer: biases, choices: { gated: false } },
+describe("defineArch accepts exactly the weights of the choices", () => {
+  const right: Record<string, Variant> = {
+    plain: {},
+    learned: {
+      choices: { position: "learned" },
+      model: { posEmbed: "p" },
+      rest: "positionOffset: 2,",
+    },
+    postNorms: { choices: { normPlacement: "post" }, without: norms, layer: postNorms },
+    bothNorms: { choices: { normPlacement: "both" }, layer: postNorms },
+    sharedNorm: { choices: { parallel: true, sharedNorm: true }, without: ["mlpNorm"] },
+    sharedByFlag: { choices: { parallel: flag, sharedNorm: flag } },
+    qkNorm: { choices: { qkNorm: "head" }, layer: qkNorms },
+    headNorms: {
+      choices: { qkNorm: { kind: "heads", when: flag } },
+      layer: { qNorm: "q.{h}", kNorm: "k.{h}" },
+    },
+    experts: { choices: { experts }, layer: mixture },
+    unembedBias: {
+      choices: { tied: flag, unembedBias: true },
+      model: { unembed: "u", unembedBias: "b" },
+    },
   };
-  const errors = compile(
-    Object.fromEntries(Object.entries(variants).map(([name, variant]) => [name, source(variant)])),
-  );
+  const wrong: Record<string, Variant & { readonly error: RegExp }> = {
+    missingBias: { choices: { outBias: true }, error: /Property 'bo' is missing/ },
+    biasFromConfig: {
+      choices: { mlpBias: flag },
+      error: /missing the following properties.*: bGate, bUp, bDown/,
+    },
+    strayBias: { choices: { qkvBias: false }, error: /'string' is not assignable to type 'never'/ },
+    untied: { choices: { tied: false }, error: /Property 'unembed' is missing/ },
+    unembedBias: {
+      choices: { unembedBias: true },
+      error: /Property 'unembedBias' is missing/,
+    },
+    layerNorm: {
+      choices: { norm: "layer" },
+      error: /missing the following properties.*: attnNormBias, mlpNormBias/,
+    },
+    learned: { choices: { position: "learned" }, error: /Property 'posEmbed' is missing/ },
+    notGated: {
+      choices: { gated: false },
+      error: /'string' is not assignable to type 'never'/,
+    },
+    postNorms: {
+      choices: { normPlacement: "post" },
+      without: norms,
+      error: /missing the following properties.*: attnPostNorm, mlpPostNorm/,
+    },
+    preNormOfPost: {
+      choices: { normPlacement: "post" },
+      layer: postNorms,
+      error: /'string' is not assignable to type 'never'/,
+    },
+    postNormOfPre: { layer: postNorms, error: /'string' is not assignable to type 'never'/ },
+    sharedNorm: {
+      choices: { parallel: true, sharedNorm: true },
+      error: /'string' is not assignable to type 'never'/,
+    },
+    qkNorm: {
+      choices: { qkNorm: "width" },
+      error: /missing the following properties.*: qNorm, kNorm/,
+    },
+    strayQkNorm: { layer: qkNorms, error: /'string' is not assignable to type 'never'/ },
+    headNorms: {
+      choices: { qkNorm: "heads" },
+      layer: qkNorms,
+      error: /not assignable to type '`\$\{string\}\{h\}/,
+    },
+    router: {
+      choices: { experts },
+      layer: { ...mixture, router: undefined as never },
+      error: /Property 'router' is missing/,
+    },
+    experts: {
+      choices: { experts },
+      layer: { ...mixture, wUp: "u" },
+      error: /not assignable to type '`\$\{string\}\{j\}/,
+    },
+    noRotary: { rest: "", error: /Property 'rotary' is missing/ },
+    offsetOfRotary: {
+      rest: `${rotary} positionOffset: 2,`,
+      error: /'number' is not assignable to type 'never'/,
+    },
+  };
+  const sources = [
+    ...Object.entries(right).map(([name, variant]) => [`right_${name}`, source(variant)]),
+    ...Object.entries(wrong).map(([name, variant]) => [`wrong_${name}`, source(variant)]),
+  ];
+  const errors = compile(Object.fromEntries(sources));
 
-  it("accepts exactly the weights of its choices", () => expect(errors.right).toBe(""));
-  it.each([
-    ["missingBias", /Property 'bq' is missing/],
-    ["biasFromConfig", /missing the following properties.*: bk, bq, bv/],
-    ["strayBias", /Type 'string' is not assignable to type 'never'/],
-    ["untied", /Property 'unembed' is missing/],
-    ["layerNorm", /missing the following properties.*: attnNormBias, mlpNormBias/],
-    ["learned", /Property 'posEmbed' is missing/],
-    ["notGated", /Type 'string' is not assignable to type 'never'/],
-  ])("%s does not compile", (name, what) => expect(errors[name]).toMatch(what));
+  it.each(Object.keys(right))("%s compiles", (name) => expect(errors[`right_${name}`]).toBe(""));
+  it.each(Object.entries(wrong))("wrong %s does not compile", (name, { error }) =>
+    expect(errors[`wrong_${name}`]).toMatch(error),
+  );
 });

@@ -16,7 +16,7 @@ describe("readConfig", () => {
   it("reads GPT-2", () => {
     const { spec, flags, arch } = read(fixture("gpt2"));
     expect(arch.name).toBe("gpt2");
-    expect(flags).toEqual({ qkvBias: true, outBias: true, mlpBias: true });
+    expect(flags).toEqual({ qkvBias: true, outBias: true, mlpBias: true, unembedBias: false });
     expect(spec).toMatchObject({
       layers: 3,
       dModel: 48,
@@ -54,7 +54,7 @@ describe("readConfig", () => {
       tied: true,
       norm: "rms",
     });
-    expect(flags).toEqual({ qkvBias: false, outBias: false, mlpBias: false });
+    expect(flags).toEqual({ qkvBias: false, outBias: false, mlpBias: false, unembedBias: false });
     // By hand from the definition: kept, blended, divided by 8.
     const plain = [0, 1, 2, 3].map((i) => 500000 ** (-i / 4));
     const scaled = plain.map((f) => {
@@ -80,7 +80,12 @@ describe("readConfig", () => {
       mlp_bias: true,
       hidden_act: "gelu_pytorch_tanh",
     };
-    expect(read(config).flags).toEqual({ qkvBias: true, outBias: true, mlpBias: true });
+    expect(read(config).flags).toEqual({
+      qkvBias: true,
+      outBias: true,
+      mlpBias: true,
+      unembedBias: false,
+    });
     expect(read(config).spec.activation).toBe("gelu_new");
     expect(read({ ...fixture("gpt2"), scale_attn_weights: false }).spec.attentionScale).toBe(1);
   });
@@ -136,8 +141,8 @@ describe("readConfig refuses", () => {
     ["a sliding window", { ...llama, sliding_window: 4 }, /sliding_window = 4/],
     [
       "other rope types",
-      rope({ rope_type: "yarn", factor: 4 }),
-      /rope type "yarn" is not supported/,
+      rope({ rope_type: "dynamic", factor: 4 }),
+      /rope type "dynamic" is not supported: its frequencies change with the length/,
     ],
     ["unknown rope settings", rope({ rope_type: "default", mscale: 1 }), /unknown key mscale/],
     [
@@ -166,7 +171,7 @@ describe("readConfig refuses", () => {
     const config = { ...llama, architectures: ["BloomForCausalLM"] };
     expect(() => read(config)).toThrow(expect.objectContaining({ code }));
     expect(() => read(config)).toThrow(
-      /"BloomForCausalLM" is not known; known: GPT2LMHeadModel, Llama/,
+      /"BloomForCausalLM" is not known; known: GPT2LMHeadModel, GPTJ/,
     );
     expect(() => read({})).toThrow(expect.objectContaining({ code }));
   });

@@ -19,7 +19,8 @@ export { type EvaluateOptions, evaluate, evaluateItems } from "./evaluation/eval
 export { evaluateTextFile } from "./evaluation/text.ts";
 export type { GenerateOptions } from "./generate.ts";
 export { type HookId, type HookPoint, hooks, listHooks, parseHook } from "./hooks.ts";
-export type { CheckpointFiles, SlotSource } from "./load/checkpoint.ts";
+export type { CheckpointFiles } from "./load/checkpoint.ts";
+export type { SlotSource } from "./load/map-slots.ts";
 export { resolveModel } from "./load/resolve-model.ts";
 export {
   type BackwardOptions,

@@ -3,9 +3,12 @@
 import { defineArch } from "./spec.ts";
 
 const transposed = (from: string) => ({ from, transpose: true }) as const;
-const third = (from: string, part: 0 | 1 | 2) => ({ from, split: [part, 3] }) as const;
-const transposedThird = (from: string, part: 0 | 1 | 2) =>
-  ({ from, transpose: true, split: [part, 3] }) as const;
+const qkv = {
+  from: "h.{i}.attn.c_attn.weight",
+  transpose: true,
+  stacked: ["wq", "wk", "wv"],
+} as const;
+const bias = { from: "h.{i}.attn.c_attn.bias", stacked: ["bq", "bk", "bv"] } as const;
 
 export const gpt2 = defineArch({
   name: "gpt2",
@@ -59,12 +62,12 @@ export const gpt2 = defineArch({
     layer: {
       attnNorm: "h.{i}.ln_1.weight",
       attnNormBias: "h.{i}.ln_1.bias",
-      wq: transposedThird("h.{i}.attn.c_attn.weight", 0),
-      wk: transposedThird("h.{i}.attn.c_attn.weight", 1),
-      wv: transposedThird("h.{i}.attn.c_attn.weight", 2),
-      bq: third("h.{i}.attn.c_attn.bias", 0),
-      bk: third("h.{i}.attn.c_attn.bias", 1),
-      bv: third("h.{i}.attn.c_attn.bias", 2),
+      wq: qkv,
+      wk: qkv,
+      wv: qkv,
+      bq: bias,
+      bk: bias,
+      bv: bias,
       wo: transposed("h.{i}.attn.c_proj.weight"),
       bo: "h.{i}.attn.c_proj.bias",
       mlpNorm: "h.{i}.ln_2.weight",

@@ -1,4 +1,5 @@
 // LLaMA (Touvron et al. 2023) and what shares its layout: Llama 2 and 3, TinyLlama, SmolLM.
+import { attention, buffers, gatedMlp, model, norms, outBias, qkvBias, sizes } from "./names.ts";
 import { defineArch } from "./spec.ts";
 
 export const llama = defineArch({
@@ -14,16 +15,9 @@ export const llama = defineArch({
     outBias: { key: "attention_bias", absent: false },
     mlpBias: { key: "mlp_bias", absent: false },
     tied: { key: "tie_word_embeddings", absent: false },
-    scaledScores: true,
   },
   sizes: {
-    layers: "num_hidden_layers",
-    dModel: "hidden_size",
-    heads: "num_attention_heads",
-    kvHeads: { key: "num_key_value_heads", absent: "num_attention_heads" },
-    dHead: { key: "head_dim", absent: { of: "hidden_size", dividedBy: "num_attention_heads" } },
-    dMlp: "intermediate_size",
-    vocab: "vocab_size",
+    ...sizes,
     context: { key: "max_position_embeddings", absent: 2048 },
     normEps: { key: "rms_norm_eps", absent: 1e-6 },
   },
@@ -31,27 +25,17 @@ export const llama = defineArch({
   // pretraining_tp splits matrix products into sums of parts: the same mathematics.
   harmless: ["attention_dropout", "pretraining_tp"],
   weights: {
-    embed: "model.embed_tokens.weight",
-    finalNorm: "model.norm.weight",
-    unembed: "lm_head.weight",
+    ...model,
     layer: {
-      attnNorm: "model.layers.{i}.input_layernorm.weight",
-      wq: "model.layers.{i}.self_attn.q_proj.weight",
-      wk: "model.layers.{i}.self_attn.k_proj.weight",
-      wv: "model.layers.{i}.self_attn.v_proj.weight",
-      wo: "model.layers.{i}.self_attn.o_proj.weight",
-      bq: "model.layers.{i}.self_attn.q_proj.bias",
-      bk: "model.layers.{i}.self_attn.k_proj.bias",
-      bv: "model.layers.{i}.self_attn.v_proj.bias",
-      bo: "model.layers.{i}.self_attn.o_proj.bias",
-      mlpNorm: "model.layers.{i}.post_attention_layernorm.weight",
-      wGate: "model.layers.{i}.mlp.gate_proj.weight",
-      wUp: "model.layers.{i}.mlp.up_proj.weight",
-      wDown: "model.layers.{i}.mlp.down_proj.weight",
+      ...norms,
+      ...attention,
+      ...qkvBias,
+      ...outBias,
+      ...gatedMlp,
       bGate: "model.layers.{i}.mlp.gate_proj.bias",
       bUp: "model.layers.{i}.mlp.up_proj.bias",
       bDown: "model.layers.{i}.mlp.down_proj.bias",
     },
   },
-  ignored: ["model.layers.{i}.self_attn.rotary_emb.inv_freq"],
+  ignored: buffers,
 });

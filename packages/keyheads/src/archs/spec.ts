@@ -1,22 +1,41 @@
 // An architecture is data: choices of what the decoder computes, which config keys hold its sizes,
 // and which tensor fills each slot. The choices decide which weights must be named and the type
-// checker enforces it, so a fact such as "this family has q/k/v biases" cannot rot in a comment.
+// checker enforces it (weights.ts), so a fact such as "this family has q/k/v biases" cannot rot in a
+// comment.
 import type { ModelSpec } from "@keyheads/native";
+import type { LayerWeights, ModelWeights, Weights } from "./weights.ts";
 
 /** A fact that is the same in every checkpoint, or is read from a boolean key of config.json. */
 export type Flag = boolean | { readonly key: string; readonly absent: boolean };
-/** A size: a config key, a number, or a key with what it means when absent or null. */
+/** A number, a config key, or a key with what it means when it is absent, and when it is null. */
 export type Size =
   | string
   | number
-  | { readonly key: string; readonly absent: string | number | Derived };
+  | Derived
+  | {
+      readonly key: string;
+      readonly absent: string | number | Derived;
+      /** The same as absent, unless given. */
+      readonly null?: string | number | Derived;
+    };
 export type Derived =
   | { readonly times: number; readonly of: string }
   | { readonly of: string; readonly dividedBy: string };
+/** A number that may be switched off: null in config.json is none, and so is `absent: null`. */
+export type Option = { readonly key: string; readonly absent: number | null };
 
-/** What the decoder computes. A new family picks one of each. */
+/** What the decoder computes. What a family does not name, it does not have. */
 export interface Choices {
   readonly norm: ModelSpec["norm"];
+  /** Norms of what attention and MLP read (pre, the default), of what they write, or both. */
+  readonly normPlacement?: ModelSpec["normPlacement"];
+  /** Norms multiply by 1 + weight. */
+  readonly normPlusOne?: true;
+  /** Attention and MLP read the same stream. */
+  readonly parallel?: Flag;
+  /** The MLP has no norm of its own and reads through attention's. */
+  readonly sharedNorm?: Flag;
+  readonly qkNorm?: QkNorm | { readonly kind: QkNorm; readonly when: Flag };
   readonly position: ModelSpec["position"];
   readonly gated: boolean;
   /** Key of config.json that names the activation, in Hugging Face's spelling. */
@@ -24,48 +43,49 @@ export interface Choices {
   readonly qkvBias: Flag;
   readonly outBias: Flag;
   readonly mlpBias: Flag;
+  readonly unembedBias?: true;
   readonly tied: Flag;
-  /** Attention scores are divided by sqrt(dHead). */
-  readonly scaledScores: Flag;
+  /** Scores are divided by the root of dHead (the default), of this key's value, or not at all. */
+  readonly scoresDividedByRootOf?: { readonly key: string; readonly absent: number };
+  readonly scaledScores?: Flag;
+  readonly scoreCap?: Option;
+  readonly logitCap?: Option;
+  /** Embeddings are multiplied by sqrt(dModel). */
+  readonly scaledEmbedding?: true;
+  readonly windows?: Windows;
+  readonly experts?: { readonly count: Size; readonly perToken: Size };
+}
+type QkNorm = Exclude<ModelSpec["qkNorm"], "none">;
+
+/** How many keys a query sees in a layer with a window, and which layers those are. */
+export interface Windows {
+  readonly size: Option;
+  /** Off, whatever the size, unless this holds. */
+  readonly when?: Flag;
+  /** `even`: 0, 2, ...; `from`: those from the layer that a key names. */
+  readonly layers:
+    | "all"
+    | "even"
+    | { readonly from: { readonly key: string; readonly absent: number } };
+  /** The key layer_types, where it is there, says it instead. */
+  readonly layerTypes?: true;
 }
 
-/** Where older configs keep the rotary settings; newer ones have them under rope_parameters. */
+/** Rotary positions: where older configs keep the settings. Newer ones have rope_parameters. */
 export interface Rotary {
-  readonly theta: { readonly key: string; readonly absent: number };
+  /** Of several keys those that are there must agree. A number: there are no settings at all. */
+  readonly theta: number | { readonly key: string | readonly string[]; readonly absent: number };
   /** Share of a head's dimensions that is rotated, in families where it is not all of them. */
-  readonly fraction?: { readonly key: string; readonly absent: number };
+  readonly fraction?: { readonly key: string | readonly string[]; readonly absent: number };
+  /** The same as a number of dimensions. */
+  readonly dimensions?: { readonly key: string; readonly absent: number };
+  readonly pairs?: ModelSpec["rotaryPairs"];
+  /** Key outside the settings for the length that the model was trained for; it wins. */
+  readonly trained?: Option;
+  /** What this family calls its scalings, where it does not take all by their own names. */
+  readonly types?: Readonly<Record<string, RopeType>>;
 }
-
-/** A tensor name in the checkpoint, `{i}` being the layer, and how its data lies there. */
-export type Weight =
-  | string
-  | {
-      readonly from: string;
-      /** Stored [in, out]. */
-      readonly transpose?: true;
-      /** This part of the out dimension, of that many equal parts. */
-      readonly split?: readonly [part: number, of: number];
-    };
-
-type Unless<F extends Flag, Slots extends string> = F extends false
-  ? unknown
-  : Record<Slots, Weight>;
-
-/** The weights that a set of choices needs: no more, no fewer. */
-export type LayerWeights<C extends Choices> = Record<
-  "attnNorm" | "mlpNorm" | "wq" | "wk" | "wv" | "wo" | "wUp" | "wDown",
-  Weight
-> &
-  Unless<C["qkvBias"], "bq" | "bk" | "bv"> &
-  Unless<C["outBias"], "bo"> &
-  Unless<C["mlpBias"], "bUp" | "bDown"> &
-  (C["norm"] extends "layer" ? Record<"attnNormBias" | "mlpNormBias", Weight> : unknown) &
-  (C["gated"] extends true ? Record<"wGate", Weight> & Unless<C["mlpBias"], "bGate"> : unknown);
-
-export type ModelWeights<C extends Choices> = Record<"embed" | "finalNorm", Weight> &
-  (C["position"] extends "learned" ? Record<"posEmbed", Weight> : unknown) &
-  (C["norm"] extends "layer" ? Record<"finalNormBias", Weight> : unknown) &
-  (C["tied"] extends true ? unknown : Record<"unembed", Weight>);
+export type RopeType = "default" | "linear" | "llama3" | "yarn" | "longrope";
 
 export type SizeName =
   | "layers"
@@ -78,21 +98,23 @@ export type SizeName =
   | "context"
   | "normEps";
 
-export interface ArchSpec<C extends Choices = Choices> {
+export interface ArchSpec {
   readonly name: string;
   /** `architectures[0]` of the config.json. */
   readonly huggingface: readonly string[];
   /** `model_type`, used where `architectures` is missing. */
   readonly modelType: string;
-  readonly choices: C;
+  readonly choices: Choices;
   readonly sizes: Readonly<Record<SizeName, Size>>;
   /** Families with rotary positions must say. */
   readonly rotary?: Rotary;
+  /** Row of the position table that belongs to position 0, where it is not the first. */
+  readonly positionOffset?: number;
   /** Config keys that change the mathematics, with the values under which it is what we compute. */
-  readonly supported?: Readonly<Record<string, readonly unknown[]>>;
+  readonly supported?: Readonly<Record<string, readonly unknown[] | { readonly sameAs: string }>>;
   /** Config keys that this family writes and that change nothing here. */
   readonly harmless: readonly string[];
-  readonly weights: ModelWeights<C> & { readonly layer: LayerWeights<C> };
+  readonly weights: Weights;
   /** Stands before every name in some checkpoints and is left out in others. */
   readonly optionalPrefix?: string;
   /** Tensors that are no parameters: buffers that older checkpoints contain. */
@@ -101,20 +123,14 @@ export interface ArchSpec<C extends Choices = Choices> {
 
 /** Checks an architecture's data against its choices at compile time. */
 export function defineArch<const C extends Choices>(
-  spec: ArchSpec<C> & { readonly weights: { readonly layer: NoExtra<C> } } & RotaryOf<C>,
-): ArchSpec<C> {
+  spec: ArchSpec & {
+    readonly choices: C;
+    readonly weights: ModelWeights<C> & { readonly layer: LayerWeights<C> };
+  } & PositionsOf<C>,
+): ArchSpec {
   return spec;
 }
 
-type RotaryOf<C extends Choices> = C["position"] extends "rotary"
-  ? { readonly rotary: Rotary }
+type PositionsOf<C extends Choices> = C["position"] extends "rotary"
+  ? { readonly rotary: Rotary; readonly positionOffset?: never }
   : { readonly rotary?: never };
-
-/** Names that the choices exclude may not be given. */
-type NoExtra<C extends Choices> = (C["qkvBias"] extends false
-  ? { readonly [S in "bq" | "bk" | "bv"]?: never }
-  : unknown) &
-  (C["outBias"] extends false ? { readonly bo?: never } : unknown) &
-  (C["mlpBias"] extends false ? { readonly [S in "bGate" | "bUp" | "bDown"]?: never } : unknown) &
-  (C["gated"] extends false ? { readonly [S in "wGate" | "bGate"]?: never } : unknown) &
-  (C["norm"] extends "rms" ? { readonly [S in "attnNormBias" | "mlpNormBias"]?: never } : unknown);

@@ -1,10 +1,11 @@
 // Maps every tensor of a checkpoint to the slots of the engine and every slot to a tensor. All are
 // accounted for: a missing, an unused, a wrongly shaped tensor is an error, never a silence.
 import { join } from "node:path";
-import type { LayerSlot, ModelSlot, ModelSpec, TensorSource } from "@keyheads/native";
-import type { ArchSpec, Weight } from "../archs/spec.ts";
+import type { ModelSpec } from "@keyheads/native";
+import type { ArchSpec } from "../archs/spec.ts";
 import { KeyheadsError } from "../errors.ts";
 import { readJsonObject } from "./json.ts";
+import { candidates, mapSlots, type SlotFlags, type SlotSource } from "./map-slots.ts";
 import {
   exists,
   openSafetensors,
@@ -12,14 +13,6 @@ import {
   type SafetensorsFile,
   type TensorInfo,
 } from "./safetensors.ts";
-import { slotShape } from "./slots.ts";
-
-/** One slot of the engine and the stored tensor (or part of one) that fills it. */
-export interface SlotSource extends TensorSource {
-  /** The tensor's name in the file. */
-  readonly tensor: string;
-  readonly dtype: TensorSource["dtype"];
-}
 
 /** The files of a checkpoint and what each tensor in them is for. */
 export interface CheckpointFiles {
@@ -30,7 +23,7 @@ export interface CheckpointFiles {
   readonly index: string | undefined;
   /** Every stored tensor, by name. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Every slot; several may share a tensor. */
+  /** Every slot; several may share a tensor, and one may lie in several. */
   readonly slots: readonly SlotSource[];
   /** Stored tensors that repeat another one: a tied output projection that was saved all the same. */
   readonly copies: ReadonlyMap<string, string>;
@@ -62,13 +55,6 @@ export async function openCheckpoint(
   const stray = unused.filter((name) => !copies.has(name));
   if (stray.length > 0) throw strayError(stray, tensors, arch, spec);
   return { folder, files, index, tensors, slots, copies, ignored };
-}
-
-/** Which optional slots this checkpoint's config says exist. */
-export interface SlotFlags {
-  readonly qkvBias: boolean;
-  readonly outBias: boolean;
-  readonly mlpBias: boolean;
 }
 
 async function openFiles(folder: string) {
@@ -108,79 +94,6 @@ async function openShards(folder: string, index: string): Promise<SafetensorsFil
   return files;
 }
 
-function mapSlots(
-  arch: ArchSpec,
-  spec: ModelSpec,
-  flags: SlotFlags,
-  tensors: ReadonlyMap<string, TensorInfo>,
-  folder: string,
-): SlotSource[] {
-  const { layer: layerWeights, ...modelWeights } = arch.weights as Weights;
-  const wanted: [slot: ModelSlot | LayerSlot, layer: number, weight: Weight][] = [];
-  for (const [slot, weight] of Object.entries(modelWeights)) {
-    if (slot === "unembed" && spec.tied) continue;
-    wanted.push([slot as ModelSlot, -1, weight]);
-  }
-  for (let layer = 0; layer < spec.layers; ++layer) {
-    for (const [slot, weight] of Object.entries(layerWeights)) {
-      if (!isAbsent(slot, flags)) wanted.push([slot as LayerSlot, layer, weight]);
-    }
-  }
-  return wanted.map(([slot, layer, weight]) => {
-    const plain = typeof weight === "string" ? { from: weight } : weight;
-    const names = candidates(plain.from.replace("{i}", String(layer)), arch);
-    const tensor = names.map((name) => tensors.get(name)).find((t) => t !== undefined);
-    if (!tensor) throw missing(names, slot, layer, tensors, folder);
-    return slotSource(slot, layer, plain, tensor, spec);
-  });
-}
-
-type Weights = Record<ModelSlot, Weight> & { readonly layer: Record<LayerSlot, Weight> };
-
-function isAbsent(slot: string, flags: SlotFlags): boolean {
-  if (slot === "bq" || slot === "bk" || slot === "bv") return !flags.qkvBias;
-  if (slot === "bo") return !flags.outBias;
-  return (slot === "bGate" || slot === "bUp" || slot === "bDown") && !flags.mlpBias;
-}
-
-function slotSource(
-  slot: ModelSlot | LayerSlot,
-  layer: number,
-  weight: Exclude<Weight, string>,
-  tensor: TensorInfo,
-  spec: ModelSpec,
-): SlotSource {
-  const [part, of] = weight.split ?? [0, 1];
-  const [out, into] = slotShape(slot, spec);
-  const whole = into === undefined ? [out * of] : [out * of, into];
-  const expected = weight.transpose ? whole.toReversed() : whole;
-  if (tensor.shape.join() !== expected.join()) {
-    throw bad(
-      `${tensor.file}: tensor "${tensor.name}" has shape [${tensor.shape.join(", ")}], expected [${expected.join(", ")}] from config.json`,
-    );
-  }
-  const { dtype } = tensor;
-  if (dtype !== "F64" && dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") {
-    throw bad(
-      `${tensor.file}: tensor "${tensor.name}" has dtype ${dtype}, expected F32, F16, BF16 or F64 (quantised checkpoints are not read)`,
-    );
-  }
-  return {
-    slot,
-    layer,
-    tensor: tensor.name,
-    file: tensor.file,
-    offset: tensor.offset,
-    dtype,
-    shape: tensor.shape,
-    transpose: weight.transpose ?? false,
-    rows: [0, out],
-    start: part * out,
-    length: out,
-    stride: 0,
-  };
-}
-
 /** With a tied embedding some files hold the output projection too; it must be the same numbers. */
 async function findCopies(
   unused: readonly string[],
@@ -190,7 +103,7 @@ async function findCopies(
   slots: readonly SlotSource[],
 ): Promise<Map<string, string>> {
   const copies = new Map<string, string>();
-  const unembed = (arch.weights as Partial<Weights>).unembed;
+  const { unembed } = arch.weights;
   const embed = slots.find((slot) => slot.slot === "embed");
   if (!spec.tied || unembed === undefined || !embed) return copies;
   const from = typeof unembed === "string" ? unembed : unembed.from;
@@ -217,29 +130,11 @@ async function equalBytes(a: TensorInfo, b: TensorInfo): Promise<boolean> {
   return true;
 }
 
-/** A weight's possible names: with and without the family's optional prefix. */
-function candidates(name: string, arch: ArchSpec): string[] {
-  return arch.optionalPrefix === undefined ? [name] : [arch.optionalPrefix + name, name];
-}
-
 function expand(patterns: readonly string[], arch: ArchSpec, layers: number): string[] {
   return patterns.flatMap((pattern) =>
     Array.from({ length: pattern.includes("{i}") ? layers : 1 }, (_, i) =>
       candidates(pattern.replace("{i}", String(i)), arch),
     ).flat(),
-  );
-}
-
-function missing(
-  names: readonly string[],
-  slot: string,
-  layer: number,
-  tensors: ReadonlyMap<string, TensorInfo>,
-  folder: string,
-): KeyheadsError {
-  const where = layer < 0 ? slot : `${slot} of layer ${layer}`;
-  return bad(
-    `${folder} has no tensor "${names.join('" or "')}" (${where}) among its ${tensors.size} tensors; is config.json the one of these weights?`,
   );
 }
 

@@ -21,6 +21,11 @@ export class ConfigReader {
     return this.#config[key];
   }
 
+  /** The key is there and null, which switches off what is on by default. */
+  isNull(key: string): boolean {
+    return this.value(key) === null;
+  }
+
   number(key: string): number {
     const value = this.value(key);
     if (typeof value === "number" && Number.isFinite(value)) return value;

@@ -2,12 +2,14 @@
 // or an error: a setting that we ignore in silence would be a different model.
 import type { ModelSpec } from "@keyheads/native";
 import { architectures } from "../archs/index.ts";
-import type { ArchSpec, Flag, Size, SizeName } from "../archs/spec.ts";
+import type { ArchSpec, Choices, Flag } from "../archs/spec.ts";
 import { KeyheadsError } from "../errors.ts";
-import type { SlotFlags } from "./checkpoint.ts";
 import { harmlessKeys, supportedValues } from "./config-keys.ts";
 import { ConfigReader } from "./config-reader.ts";
-import { inverseFrequencies } from "./rope.ts";
+import type { SlotFlags } from "./map-slots.ts";
+import { rotaryPositions } from "./rope.ts";
+import { isCount, readOption, readSize, readSizes } from "./sizes.ts";
+import { readWindows } from "./windows.ts";
 
 export interface ModelConfig {
   readonly arch: ArchSpec;
@@ -31,40 +33,13 @@ export function readConfig(
 ): ModelConfig {
   const arch = findArchitecture(config, path);
   const reader = new ConfigReader(config, path);
-  const flag = (value: Flag) =>
-    typeof value === "boolean" ? value : reader.flag(value.key, value.absent);
-  const { choices } = arch;
-  const size = readSizes(arch, reader);
-  const spec: ModelSpec = {
-    ...size,
-    norm: choices.norm,
-    normPlusOne: false,
-    normPlacement: "pre",
-    block: "sequential",
-    sharedNorm: false,
-    qkNorm: "none",
-    position: choices.position,
-    positionOffset: 0,
-    rotaryPairs: "halves",
-    rotaryScale: 1,
-    experts: 0,
-    expertsPerToken: 0,
-    scoreCap: 0,
-    logitCap: 0,
-    embedScale: 1,
-    windows: new Int32Array(size.layers),
-    inverseFrequencies: arch.rotary
-      ? inverseFrequencies(arch.rotary, size.dHead, reader)
-      : new Float64Array(0),
-    activation: readActivation(arch, reader),
-    gated: choices.gated,
-    attentionScale: flag(choices.scaledScores) ? 1 / Math.sqrt(size.dHead) : 1,
-    tied: flag(choices.tied),
-  };
+  const spec = readSpec(arch, reader);
+  const { qkvBias, outBias, mlpBias, unembedBias = false } = arch.choices;
   const flags = {
-    qkvBias: flag(choices.qkvBias),
-    outBias: flag(choices.outBias),
-    mlpBias: flag(choices.mlpBias),
+    qkvBias: readFlag(qkvBias, reader),
+    outBias: readFlag(outBias, reader),
+    mlpBias: readFlag(mlpBias, reader),
+    unembedBias,
   };
   checkSupported(arch, reader);
   if (!options.allowUnknownConfig) checkUnknown(arch, reader);
@@ -86,31 +61,60 @@ function findArchitecture(config: Readonly<Record<string, unknown>>, path: strin
   );
 }
 
-function readSizes(arch: ArchSpec, reader: ConfigReader): Record<SizeName, number> {
-  const read = (size: Size): number => {
-    if (typeof size === "number") return size;
-    if (typeof size === "string") return reader.number(size);
-    if (reader.has(size.key)) return reader.number(size.key);
-    const { absent } = size;
-    if (typeof absent === "number") return absent;
-    if (typeof absent === "string") return reader.number(absent);
-    const of = reader.number(absent.of);
-    if ("times" in absent) return absent.times * of;
-    return reader.divide(absent.of, absent.dividedBy);
+function readSpec(arch: ArchSpec, reader: ConfigReader): ModelSpec {
+  const { choices, rotary } = arch;
+  const sizes = readSizes(arch, reader);
+  const flag = (value: Flag | undefined) => readFlag(value ?? false, reader);
+  const cap = (value: Choices["scoreCap"]) => (value && readOption(value, reader)) ?? 0;
+  const learned = { inverseFrequencies: new Float64Array(0), rotaryScale: 1 };
+  return {
+    ...sizes,
+    norm: choices.norm,
+    normPlacement: choices.normPlacement ?? "pre",
+    normPlusOne: choices.normPlusOne ?? false,
+    block: flag(choices.parallel) ? "parallel" : "sequential",
+    sharedNorm: flag(choices.sharedNorm),
+    qkNorm: readQkNorm(choices.qkNorm, reader),
+    position: choices.position,
+    positionOffset: arch.positionOffset ?? 0,
+    rotaryPairs: rotary?.pairs ?? "halves",
+    ...(rotary ? rotaryPositions(rotary, sizes.dHead, sizes.context, reader) : learned),
+    activation: readActivation(arch, reader),
+    gated: choices.gated,
+    ...readExperts(choices.experts, reader),
+    attentionScale: readScale(choices, sizes.dHead, reader),
+    scoreCap: cap(choices.scoreCap),
+    logitCap: cap(choices.logitCap),
+    embedScale: choices.scaledEmbedding ? Math.sqrt(sizes.dModel) : 1,
+    windows: readWindows(choices.windows, sizes.layers, reader),
+    tied: flag(choices.tied),
   };
-  const entries = Object.entries(arch.sizes).map(([name, size]) => {
-    const value = read(size);
-    const ok = name === "normEps" ? value >= 0 : Number.isInteger(value) && value > 0;
-    if (!ok) throw reader.error(`${name} (${JSON.stringify(size)}) is ${value}`);
-    return [name, value] as const;
-  });
-  const sizes = Object.fromEntries(entries) as Record<SizeName, number>;
-  if (sizes.heads % sizes.kvHeads !== 0) {
-    throw reader.error(
-      `${sizes.heads} query heads cannot share ${sizes.kvHeads} key/value heads evenly`,
-    );
+}
+
+const readFlag = (value: Flag, reader: ConfigReader) =>
+  typeof value === "boolean" ? value : reader.flag(value.key, value.absent);
+
+function readQkNorm(choice: Choices["qkNorm"], reader: ConfigReader): ModelSpec["qkNorm"] {
+  if (typeof choice !== "object") return choice ?? "none";
+  return readFlag(choice.when, reader) ? choice.kind : "none";
+}
+
+function readExperts(choice: Choices["experts"], reader: ConfigReader) {
+  if (choice === undefined) return { experts: 0, expertsPerToken: 0 };
+  const experts = readSize(choice.count, reader);
+  const expertsPerToken = readSize(choice.perToken, reader);
+  if (!isCount(experts) || !isCount(expertsPerToken) || expertsPerToken > experts) {
+    throw reader.error(`each token cannot use ${expertsPerToken} of ${experts} experts`);
   }
-  return sizes;
+  return { experts, expertsPerToken };
+}
+
+function readScale(choices: Choices, dHead: number, reader: ConfigReader): number {
+  const { scaledScores = true, scoresDividedByRootOf: by } = choices;
+  if (!readFlag(scaledScores, reader)) return 1;
+  const square = by ? readSize(by, reader) : dHead;
+  if (square > 0) return 1 / Math.sqrt(square);
+  throw reader.error(`${by?.key} is ${square}, expected a positive number`);
 }
 
 /** Hugging Face's names of activations. */
@@ -119,6 +123,8 @@ const activations: Readonly<Record<string, ModelSpec["activation"]>> = {
   gelu_python: "gelu",
   gelu_new: "gelu_new",
   gelu_pytorch_tanh: "gelu_new",
+  gelu_python_tanh: "gelu_new",
+  gelu_accurate: "gelu_new",
   gelu_fast: "gelu_new",
   relu: "relu",
   silu: "silu",
@@ -135,12 +141,15 @@ function readActivation(arch: ArchSpec, reader: ConfigReader): ModelSpec["activa
 }
 
 function checkSupported(arch: ArchSpec, reader: ConfigReader): void {
-  for (const [key, values] of Object.entries({ ...supportedValues, ...arch.supported })) {
+  for (const [key, rule] of Object.entries({ ...supportedValues, ...arch.supported })) {
     if (!reader.has(key)) continue;
     const value = reader.value(key);
+    const values = "sameAs" in rule ? [reader.number(rule.sameAs)] : rule;
     if (!values.some((supported) => JSON.stringify(supported) === JSON.stringify(value))) {
+      const known = values.map((v) => JSON.stringify(v)).join(", ");
+      const why = "sameAs" in rule ? ` (${rule.sameAs})` : "";
       throw reader.error(
-        `${key} is ${JSON.stringify(value)}, which changes what the model computes; supported: ${values.map((v) => JSON.stringify(v)).join(", ")}`,
+        `${key} is ${JSON.stringify(value)}, which changes what the model computes; supported: ${known}${why}`,
       );
     }
   }

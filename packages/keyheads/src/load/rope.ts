@@ -1,93 +1,262 @@
-// Inverse frequencies of rotary positions (Su et al. 2021, arXiv 2104.09864) with the scalings that
-// published checkpoints use, from either spelling: rope_parameters (transformers 5), or rope_theta
-// and rope_scaling (transformers 4). Both may be there; then they must agree.
-import type { Rotary } from "../archs/spec.ts";
+// Rotary positions (Su et al. 2021, arXiv 2104.09864) with the scalings that published checkpoints
+// use, from either spelling: rope_parameters (transformers 5), or rope_theta and rope_scaling
+// (transformers 4). Both may be there; then they must agree.
+import type { RopeType, Rotary } from "../archs/spec.ts";
 import type { ConfigReader } from "./config-reader.ts";
+import { isCount, readOption } from "./sizes.ts";
 
 type Settings = Readonly<Record<string, unknown>>;
 
-/** theta^(-2i / n) for the n rotated dimensions of a head, scaled; n / 2 values. */
-export function inverseFrequencies(
+export interface RotaryPositions {
+  /** Of the rotated half dimensions. */
+  readonly inverseFrequencies: Float64Array;
+  /** Cosines and sines are multiplied by it. */
+  readonly rotaryScale: number;
+  /** Number of positions for which these frequencies hold. */
+  readonly context: number;
+}
+
+/** What a scaling needs to know besides its settings. */
+interface Plain {
+  /** theta^(-2i / n) for the n rotated dimensions. */
+  readonly frequencies: Float64Array;
+  readonly theta: number;
+  /** max_position_embeddings */
+  readonly context: number;
+  /** The length that the model was trained for, where the config says it outside the settings. */
+  readonly trained: number | undefined;
+  readonly reader: ConfigReader;
+}
+
+/** Throws BAD_CHECKPOINT for scalings that depend on the length of the sequence at run time. */
+export function rotaryPositions(
   rotary: Rotary,
   dHead: number,
+  context: number,
   reader: ConfigReader,
-): Float64Array {
+): RotaryPositions {
+  if (typeof rotary.theta === "number") {
+    const frequencies = plainFrequencies(
+      rotary.theta,
+      dimensions(rotary, dHead, 1, reader),
+      reader,
+    );
+    return { inverseFrequencies: frequencies, rotaryScale: 1, context };
+  }
   const modern = reader.object("rope_parameters");
   const legacy = reader.object("rope_scaling");
-  const theta = agree(rotary.theta.key, rotary.theta.absent, "rope_theta", modern, reader);
+  const theta = agree(rotary.theta, "rope_theta", modern, reader);
   const fraction = rotary.fraction
-    ? agree(rotary.fraction.key, rotary.fraction.absent, "partial_rotary_factor", modern, reader)
-    : wholeHead(modern, reader);
-  const rotated = Math.trunc(dHead * fraction);
-  if (theta <= 0 || rotated <= 0 || rotated % 2 !== 0) {
-    throw reader.error(`cannot rotate ${rotated} dimensions of a head with theta ${theta}`);
-  }
-  const plain = Float64Array.from({ length: rotated / 2 }, (_, i) => theta ** ((-2 * i) / rotated));
+    ? agree(rotary.fraction, "partial_rotary_factor", modern, reader)
+    : wholeHead([modern, legacy], reader);
+  const frequencies = plainFrequencies(theta, dimensions(rotary, dHead, fraction, reader), reader);
+  const trained = rotary.trained && readOption(rotary.trained, reader);
+  const plain = { frequencies, theta, context, trained, reader };
+  const unscaled = { inverseFrequencies: frequencies, rotaryScale: 1, context };
   const spellings = [modern, legacy].filter((settings) => settings !== undefined);
-  const scaled = spellings.map((settings) => scale(plain, settings, reader));
-  const [first = plain, second = first] = scaled;
-  if (first.some((f, i) => f !== second[i])) {
+  const scaled = spellings.map((settings) => scale(plain, settings, rotary));
+  const [first = unscaled, second = first] = scaled;
+  if (JSON.stringify(first) !== JSON.stringify(second)) {
     throw reader.error("rope_parameters and rope_scaling disagree; remove one of them");
   }
   return first;
 }
 
+function dimensions(rotary: Rotary, dHead: number, fraction: number, reader: ConfigReader): number {
+  const { dimensions: given } = rotary;
+  if (given === undefined) return Math.trunc(dHead * fraction);
+  const count = reader.value(given.key) === undefined ? given.absent : reader.number(given.key);
+  if (count > dHead) {
+    throw reader.error(`${given.key} is ${count}, but a head has ${dHead} dimensions`);
+  }
+  return count;
+}
+
+function plainFrequencies(theta: number, rotated: number, reader: ConfigReader): Float64Array {
+  if (theta <= 0 || !isCount(rotated) || rotated % 2 !== 0) {
+    throw reader.error(`cannot rotate ${rotated} dimensions of a head with theta ${theta}`);
+  }
+  return Float64Array.from({ length: rotated / 2 }, (_, i) => theta ** ((-2 * i) / rotated));
+}
+
 function agree(
-  key: string,
-  absent: number,
+  { key, absent }: { readonly key: string | readonly string[]; readonly absent: number },
   modernKey: string,
   modern: Settings | undefined,
   reader: ConfigReader,
 ): number {
-  const old = reader.has(key) ? reader.number(key) : undefined;
-  const now = modern?.[modernKey] === undefined ? undefined : numberOf(modern, modernKey, reader);
-  if (old !== undefined && now !== undefined && old !== now) {
-    throw reader.error(`${key} is ${old}, but rope_parameters.${modernKey} is ${now}`);
+  const now = optional(modern ?? {}, modernKey, reader);
+  const found = [key]
+    .flat()
+    .filter((name) => reader.has(name))
+    .map((name) => [name, reader.number(name)] as const);
+  if (now !== undefined) found.unshift([`rope_parameters.${modernKey}`, now]);
+  const [first] = found;
+  const other = found.find(([, value]) => value !== first?.[1]);
+  if (first && other) {
+    throw reader.error(`${other[0]} is ${other[1]}, but ${first[0]} is ${first[1]}`);
   }
-  return now ?? old ?? absent;
+  return first?.[1] ?? absent;
 }
 
-function wholeHead(modern: Settings | undefined, reader: ConfigReader): 1 {
-  const fraction = modern?.partial_rotary_factor ?? 1;
-  if (fraction === 1) return 1;
-  throw reader.error(`rope_parameters.partial_rotary_factor is ${fraction}; supported here: 1`);
+function wholeHead(spellings: readonly (Settings | undefined)[], reader: ConfigReader): 1 {
+  for (const settings of spellings) {
+    const fraction = settings?.partial_rotary_factor ?? 1;
+    if (fraction === 1) continue;
+    throw reader.error(`the rope setting partial_rotary_factor is ${fraction}; supported here: 1`);
+  }
+  return 1;
 }
 
-const settingsOf: Readonly<Record<string, readonly string[]>> = {
+const settingsOf: Readonly<Record<RopeType, readonly string[]>> = {
   default: [],
   linear: ["factor"],
   llama3: ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"],
+  yarn: [
+    "factor",
+    "original_max_position_embeddings",
+    "attention_factor",
+    "beta_fast",
+    "beta_slow",
+    "mscale",
+    "mscale_all_dim",
+    "truncate",
+  ],
+  longrope: [
+    "factor",
+    "original_max_position_embeddings",
+    "attention_factor",
+    "short_factor",
+    "long_factor",
+  ],
 };
 
-function scale(plain: Float64Array, settings: Settings, reader: ConfigReader): Float64Array {
-  const type = settings.rope_type ?? settings.type ?? "default";
-  const needed = typeof type === "string" ? settingsOf[type] : undefined;
-  if (!needed) {
-    const known = Object.keys(settingsOf).join(", ");
-    throw reader.error(`rope type ${JSON.stringify(type)} is not supported; supported: ${known}`);
+function scale(plain: Plain, settings: Settings, rotary: Rotary): RotaryPositions {
+  const { reader } = plain;
+  const name = settings.rope_type ?? settings.type ?? "default";
+  const types = rotary.types ?? ownNames;
+  const type = typeof name === "string" && Object.hasOwn(types, name) ? types[name] : undefined;
+  if (type === undefined) {
+    const why = name === "dynamic" ? ": its frequencies change with the length of a sequence" : "";
+    throw reader.error(
+      `rope type ${JSON.stringify(name)} is not supported${why}; supported: ${Object.keys(types).join(", ")}`,
+    );
   }
-  const known = ["rope_type", "type", "rope_theta", "partial_rotary_factor", ...needed];
+  const known = ["rope_type", "type", "rope_theta", "partial_rotary_factor", ...settingsOf[type]];
   const unknown = Object.keys(settings).filter((k) => !known.includes(k) && settings[k] !== null);
   if (unknown.length > 0) {
-    throw reader.error(`rope settings of type ${type} have the unknown key ${unknown.join(", ")}`);
+    throw reader.error(`rope settings of type ${name} have the unknown key ${unknown.join(", ")}`);
   }
-  const [factor = 1, low = 1, high = 1, original = 1] = needed.map((key) =>
-    numberOf(settings, key, reader),
-  );
-  if (type === "linear") return plain.map((f) => f / factor);
-  if (type === "llama3") return plain.map((f) => llama3(f, factor, low, high, original));
-  return plain;
+  return scalings[type](plain, settings);
+}
+
+const ownNames = Object.fromEntries(
+  (Object.keys(settingsOf) as RopeType[]).map((type) => [type, type]),
+);
+
+const scalings: Readonly<Record<RopeType, (p: Plain, s: Settings) => RotaryPositions>> = {
+  default: (plain) => positions(plain, (f) => f),
+  linear: (plain, settings) => {
+    const factor = required(settings, "factor", plain.reader);
+    return positions(plain, (f) => f / factor);
+  },
+  llama3,
+  yarn,
+  longrope,
+};
+
+function positions(
+  { frequencies, context }: Plain,
+  change: (f: number, i: number) => number,
+  rotaryScale = 1,
+): RotaryPositions {
+  return { inverseFrequencies: frequencies.map(change), rotaryScale, context };
 }
 
 /** Keeps high frequencies, divides low ones by `factor`, blends linearly in between (Llama 3.1). */
-function llama3(f: number, factor: number, low: number, high: number, original: number): number {
-  const turns = (original * f) / (2 * Math.PI);
-  const keep = Math.min(1, Math.max(0, (turns - low) / (high - low)));
-  return ((1 - keep) * f) / factor + keep * f;
+function llama3(plain: Plain, settings: Settings): RotaryPositions {
+  const number = (key: string) => required(settings, key, plain.reader);
+  const [factor, low, high] = [
+    number("factor"),
+    number("low_freq_factor"),
+    number("high_freq_factor"),
+  ];
+  const original = trainedLength(plain, settings);
+  return positions(plain, (f) => {
+    const turns = (original * f) / (2 * Math.PI);
+    const keep = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    return ((1 - keep) * f) / factor + keep * f;
+  });
 }
 
-function numberOf(settings: Settings, key: string, reader: ConfigReader): number {
+/**
+ * Keeps the dimensions that turn more than beta_fast times over the trained length, divides those
+ * that turn less than beta_slow times, blends in between (Peng et al. 2023, arXiv 2309.00071).
+ */
+function yarn(plain: Plain, settings: Settings): RotaryPositions {
+  const { frequencies, theta, context, reader } = plain;
+  const option = (key: string) => optional(settings, key, reader);
+  const original = trainedLength(plain, settings);
+  const factor = option("factor") ?? context / original;
+  const n = 2 * frequencies.length;
+  const dimension = (turns: number) =>
+    (n * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const whole = settings.truncate ?? true;
+  const first = dimension(option("beta_fast") || 32);
+  const last = dimension(option("beta_slow") || 1);
+  const low = Math.max(whole ? Math.floor(first) : first, 0);
+  const high = Math.min(whole ? Math.ceil(last) : last, n - 1);
+  const width = low === high ? 0.001 : high - low;
+  const magnitude = (by = 1) => (factor <= 1 ? 1 : 0.1 * by * Math.log(factor) + 1);
+  const [mscale, all] = [option("mscale"), option("mscale_all_dim")];
+  const inferred = mscale && all ? magnitude(mscale) / magnitude(all) : magnitude();
+  return positions(
+    plain,
+    (f, i) => {
+      const divide = Math.min(1, Math.max(0, (i - low) / width));
+      return (f / factor) * divide + f * (1 - divide);
+    },
+    option("attention_factor") ?? inferred,
+  );
+}
+
+/**
+ * Divides each frequency by a number of its own (Ding et al. 2024, arXiv 2402.13753): by short_factor
+ * up to the trained length. Longer sequences would change all positions to long_factor, so they do
+ * not fit: the context ends there.
+ */
+function longrope(plain: Plain, settings: Settings): RotaryPositions {
+  const { context, reader } = plain;
+  const original = trainedLength(plain, settings);
+  const short = settings.short_factor;
+  const count = plain.frequencies.length;
+  if (!Array.isArray(short) || short.length !== count || short.some((n) => !(n > 0))) {
+    throw reader.error(
+      `rope setting short_factor is ${JSON.stringify(short)}, expected ${count} positive numbers`,
+    );
+  }
+  const factor = optional(settings, "factor", reader) ?? context / original;
+  const inferred = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
+  const rotaryScale = optional(settings, "attention_factor", reader) ?? inferred;
+  return {
+    ...positions(plain, (f, i) => f / (short[i] as number), rotaryScale),
+    context: Math.min(context, original),
+  };
+}
+
+/** The length that the model was trained for before its context was extended. */
+function trainedLength({ context, trained, reader }: Plain, settings: Settings): number {
+  const length = trained ?? optional(settings, "original_max_position_embeddings", reader);
+  return length ?? context;
+}
+
+function required(settings: Settings, key: string, reader: ConfigReader): number {
   const value = settings[key];
   if (typeof value === "number" && Number.isFinite(value)) return value;
   throw reader.error(`rope setting ${key} is ${JSON.stringify(value)}, expected a number`);
+}
+
+function optional(settings: Settings, key: string, reader: ConfigReader): number | undefined {
+  if (settings[key] === undefined || settings[key] === null) return undefined;
+  return required(settings, key, reader);
 }

@@ -5,7 +5,7 @@ import { chmod, copyFile, open, readdir, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import type { Slice } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
-import type { SlotSource } from "../load/checkpoint.ts";
+import type { SlotSource } from "../load/map-slots.ts";
 import { openSafetensors, readTensorBytes, type TensorInfo } from "../load/safetensors.ts";
 import { slotKey, slotShape } from "../load/slots.ts";
 import type { Model } from "../model.ts";

@@ -1,9 +1,10 @@
 // Weights as bytes in their files: where an entry of the engine's [out, in] matrix is stored.
 import { join } from "node:path";
 import type { ModelSpec, Slice } from "@keyheads/native";
-import { type CheckpointFiles, openCheckpoint, type SlotSource } from "../load/checkpoint.ts";
+import { type CheckpointFiles, openCheckpoint } from "../load/checkpoint.ts";
 import { readConfig } from "../load/config.ts";
 import { readJson } from "../load/json.ts";
+import type { SlotSource } from "../load/map-slots.ts";
 import { dtypeBytes, readTensorBytes, type TensorInfo } from "../load/safetensors.ts";
 import { slotShape } from "../load/slots.ts";
 import type { Encoder } from "./encode.ts";

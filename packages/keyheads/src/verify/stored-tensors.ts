@@ -1,7 +1,8 @@
 // Between slices of the engine's [out, in] matrices and the tensors of a checkpoint, which may be
 // transposed or hold several slots.
 import type { FloatArray, ModelSpec, Slice } from "@keyheads/native";
-import type { CheckpointFiles, SlotSource } from "../load/checkpoint.ts";
+import type { CheckpointFiles } from "../load/checkpoint.ts";
+import type { SlotSource } from "../load/map-slots.ts";
 import { slotKey } from "../load/slots.ts";
 import { storedIndex, storedRow, tensorOf } from "../save/stored.ts";
 import { wholeSlice } from "../tuning/slots.ts";

@@ -1,0 +1,44 @@
+// Numbers of a config: sizes that must be there, and options that may be switched off.
+import type { ArchSpec, Derived, Option, Size, SizeName } from "../archs/spec.ts";
+import type { ConfigReader } from "./config-reader.ts";
+
+/** All sizes of a family, checked. */
+export function readSizes(arch: ArchSpec, reader: ConfigReader): Record<SizeName, number> {
+  const entries = Object.entries(arch.sizes).map(([name, size]) => {
+    const value = readSize(size, reader);
+    const ok = name === "normEps" ? value >= 0 : isCount(value);
+    if (!ok) throw reader.error(`${name} (${JSON.stringify(size)}) is ${value}`);
+    return [name, value] as const;
+  });
+  const sizes = Object.fromEntries(entries) as Record<SizeName, number>;
+  if (sizes.heads % sizes.kvHeads !== 0) {
+    throw reader.error(
+      `${sizes.heads} query heads cannot share ${sizes.kvHeads} key/value heads evenly`,
+    );
+  }
+  return sizes;
+}
+
+export function readSize(size: Size, reader: ConfigReader): number {
+  if (typeof size === "object" && "key" in size) {
+    if (reader.has(size.key)) return reader.number(size.key);
+    const isNull = size.null !== undefined && reader.isNull(size.key);
+    return fallback(isNull ? (size.null ?? size.absent) : size.absent, reader);
+  }
+  return fallback(size, reader);
+}
+
+/** The option's number, or undefined where the config switches it off or does not switch it on. */
+export function readOption({ key, absent }: Option, reader: ConfigReader): number | undefined {
+  if (reader.has(key)) return reader.number(key);
+  return reader.isNull(key) ? undefined : (absent ?? undefined);
+}
+
+export const isCount = (value: number) => Number.isInteger(value) && value > 0;
+
+function fallback(size: string | number | Derived, reader: ConfigReader): number {
+  if (typeof size === "number") return size;
+  if (typeof size === "string") return reader.number(size);
+  if ("times" in size) return size.times * reader.number(size.of);
+  return reader.divide(size.of, size.dividedBy);
+}
