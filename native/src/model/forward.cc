@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "ops/linear.h"
 #include "ops/loss.h"
+#include "ops/soft_cap.h"
 
 namespace keyheads {
 namespace {
@@ -25,22 +26,39 @@ void check_tokens(const std::vector<int32_t>& tokens, int64_t vocab, const char*
   }
 }
 
+template <class T>
+void cap_logits(Context& ctx, const Spec& spec, Mat<T> logits) {
+  if (spec.logit_cap == 0) return;
+  ops::soft_cap(ctx,
+                ops::SoftCap<T>{.y = logits, .x = logits, .cap = static_cast<T>(spec.logit_cap)});
+}
+
+// The bits of the same columns of all logits.
+template <class T>
+void read_selected(Context& ctx, const Model<T>& model, Mat<const T> normed,
+                   const std::vector<int32_t>& tokens, Mat<T> logits) {
+  ops::selected_linear(
+      ctx, ops::SelectedLinear<T>{
+               .y = logits, .x = normed, .w = model.weights.unembed->w, .ids = tokens.data()});
+  const Parameter<T>* bias = model.weights.unembed_bias;
+  for (size_t i = 0; bias && i < tokens.size(); ++i) logits.data[i] += bias->vector()[tokens[i]];
+  cap_logits(ctx, model.spec, logits);
+}
+
 }  // namespace
 
 template <class T>
 void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const Readout& readout,
                  ReadoutResult<T>& out) {
   const Panels<const T> unembed = model.weights.unembed->w;
+  const Parameter<T>* bias = model.weights.unembed_bias;
   const int64_t rows = normed.rows, vocab = unembed.n;
   const bool dense = readout.logits == LogitsWanted::all || readout.argmax || readout.logsumexp;
   if (readout.logits == LogitsWanted::tokens) {
     const int64_t width = readout.width();
     check_tokens(readout.tokens, vocab, "readout");
     out.logits.resize(static_cast<size_t>(rows * width));
-    ops::selected_linear(ctx, ops::SelectedLinear<T>{.y = {out.logits.data(), rows, width, width},
-                                                     .x = normed,
-                                                     .w = unembed,
-                                                     .ids = readout.tokens.data()});
+    read_selected<T>(ctx, model, normed, readout.tokens, {out.logits.data(), rows, width, width});
   }
   if (!dense) return;
   if (readout.logits == LogitsWanted::all) out.logits.resize(static_cast<size_t>(rows * vocab));
@@ -57,7 +75,8 @@ void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const
     ops::linear(ctx, ops::Linear<T>{.y = logits,
                                     .x = {normed.row(first), n, normed.cols, normed.stride},
                                     .w = unembed,
-                                    .bias = nullptr});
+                                    .bias = bias ? bias->vector() : nullptr});
+    cap_logits(ctx, model.spec, logits);
     if (!readout.argmax && !readout.logsumexp) continue;
     ops::row_summary(
         ctx,
@@ -108,7 +127,9 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
   BackwardResult<T> result;
   {
     const Var<T> normed = decoder.run(objective.rows);
-    const Var<T> logits = graph.linear(normed, *model.weights.unembed, nullptr);
+    const Var<T> logits =
+        graph.soft_cap(graph.linear(normed, *model.weights.unembed, model.weights.unembed_bias),
+                       static_cast<T>(model.spec.logit_cap));
     result.per_row.resize(static_cast<size_t>(rows));
     Tensor<T> dlogits = logits.grad ? Tensor<T>(rows, vocab) : Tensor<T>();
     if (objective.kind == ObjectiveKind::cross_entropy) {

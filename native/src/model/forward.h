@@ -62,7 +62,8 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
                            const std::vector<Site>& gradients, const Objective<T>& objective,
                            const SliceMap<T>* slices);
 
-// Logits of already normed rows, in chunks so that no more than a few megabytes of them exist.
+// Logits of already normed rows, with the model's bias and cap, in chunks so that no more than a
+// few megabytes of them exist.
 template <class T>
 void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const Readout& readout,
                  ReadoutResult<T>& out);

@@ -8,6 +8,7 @@
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/rotary.h"
+#include "ops/soft_cap.h"
 
 namespace keyheads {
 
@@ -55,20 +56,21 @@ void Graph<T>::bias_backward(const Slices* slices, Mat<const T> dy) {
 }
 
 template <class T>
-Var<T> Graph<T>::embed(const Parameter<T>& w, const std::vector<int32_t>& ids) {
+Var<T> Graph<T>::embed(const Parameter<T>& w, const std::vector<int32_t>& ids, T factor) {
   Tensor<T> value(static_cast<int64_t>(ids.size()), w.w.k);
-  ops::embed(ctx_, ops::Embed<T>{.y = value.m, .w = w.w, .ids = ids.data()});
+  ops::embed(ctx_, ops::Embed<T>{.y = value.m, .w = w.w, .ids = ids.data(), .factor = factor});
   const Slices* slices = slices_of(&w);
   Var<T> y = result(std::move(value), slices != nullptr);
   if (y.grad) {
-    tape_->record([this, y, slices, ids] {
+    tape_->record([this, y, slices, ids, factor] {
       if (!y.grad->tensor) return;
       for (const auto& s : *slices) {
         ops::embed_backward(ctx_, ops::EmbedBackward<T>{.dw = s.gradient,
                                                         .dy = y.grad->tensor.m,
                                                         .ids = ids.data(),
                                                         .n0 = s.n0,
-                                                        .k0 = s.k0});
+                                                        .k0 = s.k0,
+                                                        .factor = factor});
       }
     });
   }
@@ -123,8 +125,8 @@ Var<T> Graph<T>::linear(const Var<T>& x, const Parameter<T>& w, const Parameter<
 }
 
 template <class T>
-Var<T> Graph<T>::norm(const Var<T>& x, const Parameter<T>& gain, const Parameter<T>* bias, T eps,
-                      bool centre) {
+Var<T> Graph<T>::norm(const Var<T>& x, const Parameter<T>& gain, const Parameter<T>* bias,
+                      const NormKind& kind) {
   Tensor<T> value(x.rows(), x.cols()), mean(x.rows(), 1), scale(x.rows(), 1);
   ops::norm(ctx_, ops::Norm<T>{.y = value.m,
                                .mean = mean.data(),
@@ -132,13 +134,14 @@ Var<T> Graph<T>::norm(const Var<T>& x, const Parameter<T>& gain, const Parameter
                                .x = x.m(),
                                .gain = gain.vector(),
                                .bias = bias ? bias->vector() : nullptr,
-                               .eps = eps,
-                               .centre = centre});
+                               .offset = kind.offset,
+                               .eps = kind.eps,
+                               .centre = kind.centre});
   const Slices* gain_slices = slices_of(&gain);
   const Slices* bias_slices = slices_of(bias);
   Var<T> y = result(std::move(value), x.grad || gain_slices || bias_slices);
   if (y.grad) {
-    tape_->record([this, x, y, mean, scale, &gain, gain_slices, bias_slices, centre] {
+    tape_->record([this, x, y, mean, scale, &gain, gain_slices, bias_slices, kind] {
       if (!y.grad->tensor) return;
       const int64_t c = x.cols();
       Tensor<T> dgain = gain_slices ? Tensor<T>::zeros(c, 1) : Tensor<T>();
@@ -153,7 +156,8 @@ Var<T> Graph<T>::norm(const Var<T>& x, const Parameter<T>& gain, const Parameter
                                                     .mean = mean.data(),
                                                     .scale = scale.data(),
                                                     .gain = gain.vector(),
-                                                    .centre = centre,
+                                                    .offset = kind.offset,
+                                                    .centre = kind.centre,
                                                     .accumulate = accumulate});
       if (gain_slices) add_vector(*gain_slices, dgain.data());
       if (bias_slices) add_vector(*bias_slices, dbias.data());
@@ -163,12 +167,13 @@ Var<T> Graph<T>::norm(const Var<T>& x, const Parameter<T>& gain, const Parameter
 }
 
 template <class T>
-typename Graph<T>::Scale Graph<T>::norm_scale(const Var<T>& x, T eps, bool centre) {
+typename Graph<T>::Scale Graph<T>::norm_scale(const Var<T>& x, const NormKind& kind) {
   Tensor<T> mean(x.rows(), 1), scale(x.rows(), 1);
-  ops::norm_scale(
-      ctx_,
-      ops::NormScale<T>{
-          .mean = mean.data(), .scale = scale.data(), .x = x.m(), .eps = eps, .centre = centre});
+  ops::norm_scale(ctx_, ops::NormScale<T>{.mean = mean.data(),
+                                          .scale = scale.data(),
+                                          .x = x.m(),
+                                          .eps = kind.eps,
+                                          .centre = kind.centre});
   Var<T> y = result(std::move(scale), x.grad != nullptr);
   if (y.grad) {
     tape_->record([this, x, y, mean] {
@@ -187,7 +192,7 @@ typename Graph<T>::Scale Graph<T>::norm_scale(const Var<T>& x, T eps, bool centr
 
 template <class T>
 Var<T> Graph<T>::norm_divide(const Var<T>& x, const Tensor<T>& mean, const Var<T>& scale,
-                             bool centre) {
+                             const NormKind& kind) {
   Tensor<T> value(x.rows(), x.cols());
   ops::norm_divide(
       ctx_,
@@ -195,7 +200,7 @@ Var<T> Graph<T>::norm_divide(const Var<T>& x, const Tensor<T>& mean, const Var<T
           .normalized = value.m, .x = x.m(), .mean = mean.data(), .scale = scale.value.data()});
   Var<T> y = result(std::move(value), x.grad || scale.grad);
   if (y.grad) {
-    tape_->record([this, x, y, scale, centre] {
+    tape_->record([this, x, y, scale, kind] {
       if (!y.grad->tensor) return;
       Tensor<T> dx(x.rows(), x.cols()), dscale(x.rows(), 1);
       ops::norm_divide_backward(ctx_, ops::NormDivideBackward<T>{.dx = dx.m,
@@ -203,7 +208,7 @@ Var<T> Graph<T>::norm_divide(const Var<T>& x, const Tensor<T>& mean, const Var<T
                                                                  .dnormalized = y.grad->tensor.m,
                                                                  .normalized = y.m(),
                                                                  .scale = scale.value.data(),
-                                                                 .centre = centre});
+                                                                 .centre = kind.centre});
       if (x.grad) contribute<T>(ctx_, x, dx.m);
       if (scale.grad) contribute<T>(ctx_, scale, dscale.m);
     });
@@ -212,17 +217,19 @@ Var<T> Graph<T>::norm_divide(const Var<T>& x, const Tensor<T>& mean, const Var<T
 }
 
 template <class T>
-Var<T> Graph<T>::norm_affine(const Var<T>& n, const Parameter<T>& gain, const Parameter<T>* bias) {
+Var<T> Graph<T>::norm_affine(const Var<T>& n, const Parameter<T>& gain, const Parameter<T>* bias,
+                             const NormKind& kind) {
   Tensor<T> value(n.rows(), n.cols());
   ops::norm_affine(ctx_, ops::NormAffine<T>{.y = value.m,
                                             .normalized = n.m(),
                                             .gain = gain.vector(),
-                                            .bias = bias ? bias->vector() : nullptr});
+                                            .bias = bias ? bias->vector() : nullptr,
+                                            .offset = kind.offset});
   const Slices* gain_slices = slices_of(&gain);
   const Slices* bias_slices = slices_of(bias);
   Var<T> y = result(std::move(value), n.grad || gain_slices || bias_slices);
   if (y.grad) {
-    tape_->record([this, n, y, &gain, gain_slices, bias_slices] {
+    tape_->record([this, n, y, &gain, gain_slices, bias_slices, kind] {
       if (!y.grad->tensor) return;
       Tensor<T> dgain = Tensor<T>::zeros(n.cols(), 1), dbias = Tensor<T>::zeros(n.cols(), 1);
       Tensor<T> dn(n.rows(), n.cols());
@@ -231,7 +238,8 @@ Var<T> Graph<T>::norm_affine(const Var<T>& n, const Parameter<T>& gain, const Pa
                                                                  .dbias = dbias.data(),
                                                                  .dy = y.grad->tensor.m,
                                                                  .normalized = n.m(),
-                                                                 .gain = gain.vector()});
+                                                                 .gain = gain.vector(),
+                                                                 .offset = kind.offset});
       if (gain_slices) add_vector(*gain_slices, dgain.data());
       if (bias_slices) add_vector(*bias_slices, dbias.data());
       if (n.grad) contribute<T>(ctx_, n, dn.m);
@@ -242,9 +250,10 @@ Var<T> Graph<T>::norm_affine(const Var<T>& n, const Parameter<T>& gain, const Pa
 
 template <class T>
 Var<T> Graph<T>::rotary(const Var<T>& x, const std::vector<int32_t>& positions,
-                        const Tensor<T>& cosines, const Tensor<T>& sines, int64_t heads) {
-  const auto rotate = [this, positions, cosines, sines, heads](Mat<const T> from, Mat<T> to,
-                                                               int sign) {
+                        const Tensor<T>& cosines, const Tensor<T>& sines, int64_t heads,
+                        bool adjacent) {
+  const auto rotate = [this, positions, cosines, sines, heads, adjacent](Mat<const T> from,
+                                                                         Mat<T> to, int sign) {
     ops::rotary(ctx_, ops::Rotary<T>{.y = to,
                                      .x = from,
                                      .positions = positions.data(),
@@ -253,6 +262,7 @@ Var<T> Graph<T>::rotary(const Var<T>& x, const std::vector<int32_t>& positions,
                                      .heads = heads,
                                      .width = from.cols / heads,
                                      .half = cosines.cols(),
+                                     .adjacent = adjacent,
                                      .sign = sign});
   };
   Tensor<T> value(x.rows(), x.cols());
@@ -288,6 +298,24 @@ Var<T> Graph<T>::activate(const Var<T>& x, const Var<T>& linear, ops::Activation
                                                             .kind = kind});
       if (x.grad) contribute<T>(ctx_, x, dx.m);
       if (linear.grad) contribute<T>(ctx_, linear, dlinear.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::soft_cap(const Var<T>& x, T cap) {
+  if (cap == 0) return x;
+  Tensor<T> value(x.rows(), x.cols());
+  ops::soft_cap(ctx_, ops::SoftCap<T>{.y = value.m, .x = x.m(), .cap = cap});
+  Var<T> y = result(std::move(value), x.grad != nullptr);
+  if (y.grad) {
+    tape_->record([this, x, y, cap] {
+      if (!y.grad->tensor) return;
+      Tensor<T> dx(x.rows(), x.cols());
+      ops::soft_cap_backward(ctx_, ops::SoftCapBackward<T>{
+                                       .dx = dx.m, .dy = y.grad->tensor.m, .y = y.m(), .cap = cap});
+      contribute<T>(ctx_, x, dx.m);
     });
   }
   return y;

@@ -33,25 +33,34 @@ class Graph {
 
   Var<T> constant(Tensor<T> value) const { return {std::move(value), nullptr}; }
 
-  // W[ids[m]]
-  Var<T> embed(const Parameter<T>& w, const std::vector<int32_t>& ids);
+  // factor W[ids[m]]
+  Var<T> embed(const Parameter<T>& w, const std::vector<int32_t>& ids, T factor);
   Var<T> add(const Var<T>& a, const Var<T>& b);
   // x W^T + bias; `bias` may be null
   Var<T> linear(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias);
-  Var<T> norm(const Var<T>& x, const Parameter<T>& gain, const Parameter<T>* bias, T eps,
-              bool centre);
+  // Constants of a norm (ops/norm.h).
+  struct NormKind {
+    T eps, offset;
+    bool centre;
+  };
+  Var<T> norm(const Var<T>& x, const Parameter<T>& gain, const Parameter<T>* bias,
+              const NormKind& kind);
   // The three steps of a norm; `mean` is kept beside the scale.
   struct Scale {
     Tensor<T> mean;
     Var<T> scale;
   };
-  Scale norm_scale(const Var<T>& x, T eps, bool centre);
-  Var<T> norm_divide(const Var<T>& x, const Tensor<T>& mean, const Var<T>& scale, bool centre);
-  Var<T> norm_affine(const Var<T>& normalized, const Parameter<T>& gain, const Parameter<T>* bias);
+  Scale norm_scale(const Var<T>& x, const NormKind& kind);
+  Var<T> norm_divide(const Var<T>& x, const Tensor<T>& mean, const Var<T>& scale,
+                     const NormKind& kind);
+  Var<T> norm_affine(const Var<T>& normalized, const Parameter<T>& gain, const Parameter<T>* bias,
+                     const NormKind& kind);
   Var<T> rotary(const Var<T>& x, const std::vector<int32_t>& positions, const Tensor<T>& cosines,
-                const Tensor<T>& sines, int64_t heads);
+                const Tensor<T>& sines, int64_t heads, bool adjacent);
   // `linear` without value: not gated
   Var<T> activate(const Var<T>& x, const Var<T>& linear, ops::Activation kind);
+  // cap tanh(x / cap); x itself where the cap is 0
+  Var<T> soft_cap(const Var<T>& x, T cap);
 
   struct Heads {
     const std::vector<ops::Segment<T>>& segments;

@@ -14,8 +14,8 @@ Model<T>::Model(Context& ctx, Spec given, const std::vector<TensorSource>& sourc
   for (int64_t p = 0; p < spec.context; ++p) {
     for (int64_t i = 0; i < half; ++i) {
       const double angle = static_cast<double>(p) * spec.inverse_frequencies[i];
-      cosines.m.row(p)[i] = static_cast<T>(std::cos(angle));
-      sines.m.row(p)[i] = static_cast<T>(std::sin(angle));
+      cosines.m.row(p)[i] = static_cast<T>(spec.rotary_scale * std::cos(angle));
+      sines.m.row(p)[i] = static_cast<T>(spec.rotary_scale * std::sin(angle));
     }
   }
 }

@@ -12,7 +12,7 @@ struct Model {
 
   Spec spec;
   Weights<T> weights;
-  Tensor<T> cosines, sines;  // (context, rotated half); empty with learned positions
+  Tensor<T> cosines, sines;  // (context, rotated half), scaled; empty with learned positions
 };
 
 extern template struct Model<float>;

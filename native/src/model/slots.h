@@ -27,8 +27,10 @@ struct SlotShape {
   std::string slot;
   int64_t rows, cols;  // (out, in); vectors have one column
   bool required;
+  int64_t expert = -1;
 };
 
+// The slots of a specification: those that it demands and those, biases, that it allows.
 std::vector<SlotShape> model_slots(const Spec& spec);
 std::vector<SlotShape> layer_slots(const Spec& spec);
 

@@ -13,9 +13,9 @@ namespace {
 // What the base run leaves behind, per layer.
 template <class T>
 struct Base {
-  std::vector<std::vector<T>> resid_pre, z, attn_out, mlp_out;  // END rows
-  std::vector<std::vector<T>> k, v;                             // every row; only if needed
-  std::vector<T> last;                                          // END rows of the last resid_post
+  std::vector<std::vector<T>> resid_pre, z, attn_raw, mlp_raw;  // END rows
+  std::vector<std::vector<T>> k, v;  // every row, keys as attention uses them; only if needed
+  std::vector<T> last;               // END rows of the last resid_post
 };
 
 template <class T>
@@ -27,7 +27,9 @@ class RowSweep {
         spec_(model.spec),
         chunk_(chunk),
         items_(chunk.batch.items()),
-        graph_(ctx, nullptr, nullptr) {}
+        graph_(ctx, nullptr, nullptr),
+        taps_(spec_, chunk.batch, no_sites_, no_edits_, no_sites_),
+        block_(model, graph_, taps_) {}
 
   void run() {
     run_base();
@@ -37,8 +39,11 @@ class RowSweep {
       check_cancelled(ctx_);
       x = join(std::move(x), layer, base_.resid_pre[layer]);
       if (active_ == 0) continue;
-      attention(layer, x);
-      mlp(layer, x);
+      const Var<T> in = graph_.constant(x);
+      const Var<T> attn = block_.attention_out(layer, attention_raw(layer, in));
+      const Var<T> mid = graph_.add(in, attn);
+      const Var<T> mlp = block_.mlp_out(layer, mlp_raw(layer, spec_.parallel ? in : mid));
+      x = graph_.add(mid, mlp).value;
     }
     x = join(std::move(x), spec_.layers, base_.last);
     if (active_ == 0) return;
@@ -83,10 +88,10 @@ class RowSweep {
     for (int64_t l = 0; l < spec_.layers; ++l) {
       add(Hook::resid_pre, l, false);
       add(Hook::z, l, false);
-      add(Hook::attn_out, l, false);
-      add(Hook::mlp_out, l, false);
+      add(Hook::attn_out_raw, l, false);
+      add(Hook::mlp_out_raw, l, false);
       if (!keys) continue;
-      add(spec_.rotary ? Hook::rot_k : Hook::k, l, true);
+      add(Hook::k, l, true);
       add(Hook::v, l, true);
     }
     add(Hook::resid_post, spec_.layers - 1, false);
@@ -101,13 +106,27 @@ class RowSweep {
     for (int64_t l = 0; l < spec_.layers; ++l) {
       take(base_.resid_pre);
       take(base_.z);
-      take(base_.attn_out);
-      take(base_.mlp_out);
+      take(base_.attn_raw);
+      take(base_.mlp_raw);
       if (!keys) continue;
       take(base_.k);
       take(base_.v);
     }
     base_.last = std::move(run.captures[next]);
+    if (keys) place_keys();
+  }
+
+  void place_keys() {
+    std::vector<int32_t> positions;
+    for (int64_t i = 0; i < items_; ++i) {
+      for (int32_t p = 0; p < chunk_.batch.length(i); ++p) positions.push_back(p);
+    }
+    for (int64_t l = 0; l < spec_.layers; ++l) {
+      Tensor<T> k(chunk_.batch.rows(), spec_.kv_width());
+      std::copy(base_.k[l].begin(), base_.k[l].end(), k.data());
+      const Tensor<T> placed = block_.placed_keys(l, graph_.constant(k), positions).value;
+      std::copy_n(placed.data(), placed.size(), base_.k[l].begin());
+    }
   }
 
   // Appends the rows of the variants that begin at this layer.
@@ -124,13 +143,13 @@ class RowSweep {
     return joined;
   }
 
-  // x row + base row, for every active variant
-  void add_base(Tensor<T>& x, const std::vector<T>& base) {
-    const Mat<const T> from{base.data(), items_, spec_.d_model, spec_.d_model};
+  // END rows of the base run, once for every active variant
+  Tensor<T> repeated(const std::vector<T>& base) const {
+    Tensor<T> out(active_ * items_, spec_.d_model);
     for (int64_t i = 0; i < active_; ++i) {
-      const Mat<T> rows{x.m.row(i * items_), items_, spec_.d_model, spec_.d_model};
-      ops::add_scaled(ctx_, ops::AddScaled<T>{.y = rows, .x = from, .factor = T(1)});
+      std::copy(base.begin(), base.end(), out.m.row(i * items_));
     }
+    return out;
   }
 
   const T* bank_row(const VariantEdit& e, int64_t item) const {
@@ -150,53 +169,46 @@ class RowSweep {
     }
   }
 
-  void attention(int64_t layer, Tensor<T>& x) {
-    chunk_.request.freeze == Freeze::none ? attention_recomputed(layer, x)
-                                          : attention_frozen(layer, x);
+  Var<T> attention_raw(int64_t layer, const Var<T>& x) {
+    return chunk_.request.freeze == Freeze::none ? attention_recomputed(layer, x)
+                                                 : attention_frozen(layer);
   }
 
-  // x += attn_ref + (z_new - z_ref) W_O over the edited heads
-  void attention_frozen(int64_t layer, Tensor<T>& x) {
-    add_base(x, base_.attn_out[layer]);
+  // ref + (z_new - z_ref) W_O over the edited heads
+  Var<T> attention_frozen(int64_t layer) {
+    const Tensor<T> out = repeated(base_.attn_raw[layer]);
     std::vector<int64_t> edited;
     each_edit(layer, true, [&](const VariantEdit&, int64_t i) {
       if (edited.empty() || edited.back() != i) edited.push_back(i);
     });
-    if (edited.empty()) return;
+    if (edited.empty()) return graph_.constant(out);
     const int64_t width = spec_.q_width();
     Tensor<T> delta = Tensor<T>::zeros(static_cast<int64_t>(edited.size()) * items_, width);
     for (size_t at = 0; at < edited.size(); ++at) {
       for (const VariantEdit& e : edits_of(edited[at])) {
         if (e.layer != layer || e.head < 0) continue;
         for (int64_t item = 0; item < items_; ++item) {
-          T* out = delta.m.row(static_cast<int64_t>(at) * items_ + item) + e.head * spec_.d_head;
+          T* to = delta.m.row(static_cast<int64_t>(at) * items_ + item) + e.head * spec_.d_head;
           const T* ref = base_.z[layer].data() + item * width + e.head * spec_.d_head;
           const T* value = e.bank < 0 ? nullptr : bank_row(e, item);
-          for (int64_t c = 0; c < spec_.d_head; ++c) out[c] = (value ? value[c] : T(0)) - ref[c];
+          for (int64_t c = 0; c < spec_.d_head; ++c) to[c] = (value ? value[c] : T(0)) - ref[c];
         }
       }
     }
     const Var<T> written =
         graph_.linear(graph_.constant(delta), *model_.weights.layers[layer].wo, nullptr);
     for (size_t at = 0; at < edited.size(); ++at) {
-      const Mat<T> rows{x.m.row(edited[at] * items_), items_, spec_.d_model, spec_.d_model};
+      const Mat<T> rows{out.m.row(edited[at] * items_), items_, spec_.d_model, spec_.d_model};
       const Mat<const T> from{written.m().row(static_cast<int64_t>(at) * items_), items_,
                               spec_.d_model, spec_.d_model};
       ops::add_scaled(ctx_, ops::AddScaled<T>{.y = rows, .x = from, .factor = T(1)});
     }
-  }
-
-  Var<T> norm(const Tensor<T>& x, const Parameter<T>& gain, const Parameter<T>* bias) {
-    return graph_.norm(graph_.constant(x), gain, bias, static_cast<T>(spec_.norm_eps),
-                       spec_.layer_norm);
+    return graph_.constant(out);
   }
 
   // The rows' own queries, keys and values; earlier keys and values are the base run's.
-  void attention_recomputed(int64_t layer, Tensor<T>& x) {
-    const LayerWeights<T>& w = model_.weights.layers[layer];
-    const Var<T> n = norm(x, *w.attn_norm, w.attn_norm_bias);
-    Var<T> q = graph_.linear(n, *w.wq, w.bq), k = graph_.linear(n, *w.wk, w.bk);
-    const Var<T> v = graph_.linear(n, *w.wv, w.bv);
+  Var<T> attention_recomputed(int64_t layer, const Var<T>& x) {
+    const auto [q, k, v] = block_.project(layer, x, block_.attention_in(layer, x));
     std::vector<int32_t> positions;
     std::vector<ops::Segment<T>> segments;
     const int64_t kv = spec_.kv_width();
@@ -207,13 +219,9 @@ class RowSweep {
       segments.push_back(
           {row, 1, base_.k[layer].data() + start, base_.v[layer].data() + start, past});
     }
-    if (spec_.rotary) {
-      q = graph_.rotary(q, positions, model_.cosines, model_.sines, spec_.heads);
-      k = graph_.rotary(k, positions, model_.cosines, model_.sines, spec_.kv_heads);
-    }
-    Var<T> z = graph_.attention(q, k, v,
-                                {segments, spec_.heads, spec_.kv_heads, spec_.d_head,
-                                 static_cast<T>(spec_.attention_scale)});
+    const Var<T> z =
+        graph_.attention(block_.placed_queries(layer, q, positions),
+                         block_.placed_keys(layer, k, positions), v, block_.heads(layer, segments));
     each_edit(layer, true, [&](const VariantEdit& e, int64_t i) {
       for (int64_t item = 0; item < items_; ++item) {
         T* out = z.m().row(i * items_ + item) + e.head * spec_.d_head;
@@ -221,28 +229,16 @@ class RowSweep {
         for (int64_t c = 0; c < spec_.d_head; ++c) out[c] = value ? value[c] : T(0);
       }
     });
-    add_to(x, graph_.linear(z, *w.wo, w.bo));
+    return block_.attention_raw(layer, z);
   }
 
-  void mlp(int64_t layer, Tensor<T>& x) {
-    const LayerWeights<T>& w = model_.weights.layers[layer];
-    Tensor<T> out;
-    if (chunk_.request.freeze == Freeze::attention_mlp) {
-      out = Tensor<T>(x.rows(), x.cols());
-      for (int64_t i = 0; i < active_; ++i) {
-        std::copy(base_.mlp_out[layer].begin(), base_.mlp_out[layer].end(), out.m.row(i * items_));
-      }
-    } else {
-      const Var<T> n = norm(x, *w.mlp_norm, w.mlp_norm_bias);
-      const Var<T> pre =
-          spec_.gated ? graph_.linear(n, *w.w_gate, w.b_gate) : graph_.linear(n, *w.w_up, w.b_up);
-      const Var<T> linear = spec_.gated ? graph_.linear(n, *w.w_up, w.b_up) : Var<T>{};
-      const Var<T> post = graph_.activate(pre, linear, spec_.activation);
-      out = graph_.linear(post, *w.w_down, w.b_down).value;
-    }
+  Var<T> mlp_raw(int64_t layer, const Var<T>& x) {
+    const Var<T> out = chunk_.request.freeze == Freeze::attention_mlp
+                           ? graph_.constant(repeated(base_.mlp_raw[layer]))
+                           : block_.mlp_raw(layer, block_.mlp_in(layer, x));
     each_edit(layer, false, [&](const VariantEdit& e, int64_t i) {
       for (int64_t item = 0; item < items_; ++item) {
-        T* row = out.m.row(i * items_ + item);
+        T* row = out.m().row(i * items_ + item);
         if (e.bank < 0) {
           std::fill_n(row, spec_.d_model, T(0));
         } else {
@@ -250,17 +246,12 @@ class RowSweep {
         }
       }
     });
-    add_to(x, graph_.constant(out));
-  }
-
-  void add_to(Tensor<T>& x, const Var<T>& y) {
-    ops::add(ctx_, ops::Add<T>{.y = x.m, .a = x.m, .b = y.m()});
+    return out;
   }
 
   ReadoutResult<T> read(const Tensor<T>& x, int64_t copies) {
-    const Weights<T>& w = model_.weights;
     ReadoutResult<T> out;
-    read_logits<T>(ctx_, model_, norm(x, *w.final_norm, w.final_norm_bias).m(),
+    read_logits<T>(ctx_, model_, block_.final_norm(graph_.constant(x)).m(),
                    chunk_.readout_of(copies), out);
     return out;
   }
@@ -271,6 +262,10 @@ class RowSweep {
   const SweepChunk<T>& chunk_;
   int64_t items_;
   Graph<T> graph_;
+  const std::vector<Site> no_sites_;
+  const std::vector<Edit<T>> no_edits_;
+  Taps<T> taps_;  // silent
+  Block<T> block_;
   Base<T> base_;
   std::vector<int64_t> order_;  // variants by their first edited layer
   int64_t active_ = 0;          // how many of them have joined

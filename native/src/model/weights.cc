@@ -122,7 +122,7 @@ Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSour
   const auto total = static_cast<int64_t>(given.size());
   int64_t done = 0;
   const auto take = [&](const SlotShape& shape, int64_t layer) -> const Parameter<T>* {
-    const SlotRef ref{shape.slot, layer};
+    const SlotRef ref{shape.slot, layer, shape.expert};
     const auto found = given.find(ref);
     if (found == given.end()) {
       if (shape.required) fail("BAD_CHECKPOINT", describe(ref), " is missing");
@@ -142,13 +142,36 @@ Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSour
   final_norm = model_slot("finalNorm");
   final_norm_bias = model_slot("finalNormBias");
   unembed = spec.tied ? embed : model_slot("unembed");
+  unembed_bias = model_slot("unembedBias");
   for (int64_t l = 0; l < spec.layers; ++l) {
     for (const auto& shape : layer_slots(spec)) take(shape, l);
     const auto slot = [&](const char* name) { return find({name, l}); };
-    layers.push_back({slot("attnNorm"), slot("attnNormBias"), slot("wq"), slot("wk"), slot("wv"),
-                      slot("wo"), slot("bq"), slot("bk"), slot("bv"), slot("bo"), slot("mlpNorm"),
-                      slot("mlpNormBias"), slot("wGate"), slot("wUp"), slot("wDown"), slot("bGate"),
-                      slot("bUp"), slot("bDown")});
+    const auto mlp = [&](int64_t expert) {
+      const auto of = [&](const char* name) { return find({name, l, expert}); };
+      return MlpWeights<T>{of("wGate"), of("wUp"), of("wDown"),
+                           of("bGate"), of("bUp"), of("bDown")};
+    };
+    LayerWeights<T>& layer = layers.emplace_back();
+    layer = {.attn_norm = slot("attnNorm"),
+             .attn_norm_bias = slot("attnNormBias"),
+             .wq = slot("wq"),
+             .wk = slot("wk"),
+             .wv = slot("wv"),
+             .wo = slot("wo"),
+             .bq = slot("bq"),
+             .bk = slot("bk"),
+             .bv = slot("bv"),
+             .bo = slot("bo"),
+             .q_norm = slot("qNorm"),
+             .k_norm = slot("kNorm"),
+             .attn_post_norm = slot("attnPostNorm"),
+             .mlp_norm = slot(spec.shared_norm ? "attnNorm" : "mlpNorm"),
+             .mlp_norm_bias = slot(spec.shared_norm ? "attnNormBias" : "mlpNormBias"),
+             .mlp = mlp(-1),
+             .mlp_post_norm = slot("mlpPostNorm"),
+             .router = slot("router"),
+             .experts = {}};
+    for (int64_t e = 0; e < spec.experts; ++e) layer.experts.push_back(mlp(e));
   }
   if (!given.empty()) {
     fail("BAD_CHECKPOINT", describe(given.begin()->first), " is no slot of this model");

@@ -36,11 +36,21 @@ struct Parameter {
 };
 
 template <class T>
+struct MlpWeights {
+  const Parameter<T>*w_gate, *w_up, *w_down, *b_gate, *b_up, *b_down;
+};
+
+// Null where the model has none. A shared norm is in both places.
+template <class T>
 struct LayerWeights {
   const Parameter<T>*attn_norm, *attn_norm_bias;
   const Parameter<T>*wq, *wk, *wv, *wo, *bq, *bk, *bv, *bo;
+  const Parameter<T>*q_norm, *k_norm, *attn_post_norm;
   const Parameter<T>*mlp_norm, *mlp_norm_bias;
-  const Parameter<T>*w_gate, *w_up, *w_down, *b_gate, *b_up, *b_down;
+  MlpWeights<T> mlp;
+  const Parameter<T>* mlp_post_norm;
+  const Parameter<T>* router;
+  std::vector<MlpWeights<T>> experts;
 };
 
 template <class T>
@@ -53,7 +63,7 @@ class Weights {
   // Throws BAD_ARGUMENT for such a slot.
   const Parameter<T>& at(const SlotRef& ref) const;
 
-  const Parameter<T>*embed, *pos_embed, *final_norm, *final_norm_bias, *unembed;
+  const Parameter<T>*embed, *pos_embed, *final_norm, *final_norm_bias, *unembed, *unembed_bias;
   std::vector<LayerWeights<T>> layers;
 
  private:

@@ -9,7 +9,7 @@ void embed_impl(Context& ctx, const Embed<T>& a) {
   for_rows(ctx, a.y.rows, 4 * a.y.cols, [&](int64_t m) {
     T* y = a.y.row(m);
     const T* w = &a.w.at(a.ids[m], 0);
-    for (int64_t c = 0; c < a.y.cols; ++c) y[c] = w[c * kPanel];
+    for (int64_t c = 0; c < a.y.cols; ++c) y[c] = a.factor * w[c * kPanel];
   });
 }
 
@@ -22,7 +22,7 @@ void embed_backward_impl(Context& ctx, const EmbedBackward<T>& a) {
       if (row < 0 || row >= a.dw.rows) continue;
       T* dw = a.dw.row(row);
       const T* dy = a.dy.row(m) + a.k0;
-      for (int64_t c = begin; c < end; ++c) dw[c] += dy[c];
+      for (int64_t c = begin; c < end; ++c) dw[c] += a.factor * dy[c];
     }
   });
 }

@@ -5,7 +5,7 @@ namespace keyheads::ops {
 
 // LayerNorm (centre = true) and RMSNorm (centre = false), one row at a time; sums in double.
 //   m = centre ? mean(x) : 0,  scale = sqrt(mean((x - m)^2) + eps)
-//   normalized = (x - m) / scale,  y = normalized * gain + bias
+//   normalized = (x - m) / scale,  y = normalized * (offset + gain) + bias
 template <class T>
 struct Norm {
   Mat<T> y;        // (M, C)  =
@@ -14,11 +14,12 @@ struct Norm {
   Mat<const T> x;  // (M, C)
   const T* gain;   // (C)
   const T* bias;   // (C) or null
+  T offset;
   T eps;
   bool centre;
 };
 
-// g = dy * gain,  n = normalized
+// g = dy * (offset + gain),  n = normalized
 // dx = (g - centre * mean(g) - n * mean(g * n)) / scale;  dgain += sum dy * n;  dbias += sum dy
 template <class T>
 struct NormBackward {
@@ -30,6 +31,7 @@ struct NormBackward {
   const T* mean;    // (M)
   const T* scale;   // (M)
   const T* gain;    // (C)
+  T offset;
   bool centre;
   bool accumulate;
 };
@@ -51,13 +53,14 @@ struct NormDivide {
   const T* mean;      // (M)
   const T* scale;     // (M)
 };
-// y = normalized * gain + bias
+// y = normalized * (offset + gain) + bias
 template <class T>
 struct NormAffine {
   Mat<T> y;                 // (M, C)  =
   Mat<const T> normalized;  // (M, C)
   const T* gain;            // (C)
   const T* bias;            // (C) or null
+  T offset;
 };
 // dx += dscale * d scale / d x = dscale * (x - mean) / (C * scale0), scale0 the unedited scale
 template <class T>
@@ -87,6 +90,7 @@ struct NormAffineBackward {
   Mat<const T> dy;          // (M, C)
   Mat<const T> normalized;  // (M, C)
   const T* gain;            // (C)
+  T offset;
 };
 
 DECLARE_OP(norm, Norm)

@@ -45,7 +45,7 @@ void norm_impl(Context& ctx, const Norm<T>& a) {
     const T mean = a.mean[m], scale = a.scale[m];
     T* y = a.y.row(m);
     for (int64_t c = 0; c < a.x.cols; ++c) {
-      y[c] = affine(normalize(x[c], mean, scale), a.gain[c], a.bias, c);
+      y[c] = affine(normalize(x[c], mean, scale), a.offset + a.gain[c], a.bias, c);
     }
   });
 }
@@ -71,7 +71,7 @@ void norm_affine_impl(Context& ctx, const NormAffine<T>& a) {
   for_rows(ctx, a.y.rows, a.y.cols, [&](int64_t m) {
     const T* n = a.normalized.row(m);
     T* y = a.y.row(m);
-    for (int64_t c = 0; c < a.y.cols; ++c) y[c] = affine(n[c], a.gain[c], a.bias, c);
+    for (int64_t c = 0; c < a.y.cols; ++c) y[c] = affine(n[c], a.offset + a.gain[c], a.bias, c);
   });
 }
 
@@ -138,11 +138,12 @@ KEYHEADS_INLINE void norm_gradient_row(const NormBackward<T>& a, int64_t m) {
   const T* dy = a.dy.row(m);
   const T* x = a.x.row(m);
   const double n = static_cast<double>(a.x.cols);
-  const auto offset = D::set(static_cast<double>(a.mean[m]));
+  const auto middle = D::set(static_cast<double>(a.mean[m]));
+  const auto offset = D::set(static_cast<double>(a.offset));
   const auto sums = double_sums<2>(a.x.cols, 0, [&](auto* sum, const auto& load) {
-    const auto g = load(dy) * load(a.gain);
+    const auto g = load(dy) * (offset + load(a.gain));
     sum[0] = sum[0] + g;
-    sum[1] = D::fma(g, load(x) - offset, sum[1]);
+    sum[1] = D::fma(g, load(x) - middle, sum[1]);
   });
   const T mean = a.mean[m], inverse = T(1) / a.scale[m];
   const T mean_g = a.centre ? static_cast<T>(sums.value[0] / n) : T(0);
@@ -150,7 +151,7 @@ KEYHEADS_INLINE void norm_gradient_row(const NormBackward<T>& a, int64_t m) {
   const T slope = static_cast<T>(sums.value[1] / n) * inverse * inverse;
   T* dx = a.dx.row(m);
   const auto gradient = [&](int64_t c) {
-    return (dy[c] * a.gain[c] - mean_g - (x[c] - mean) * slope) * inverse;
+    return (dy[c] * (a.offset + a.gain[c]) - mean_g - (x[c] - mean) * slope) * inverse;
   };
   if (a.accumulate) {
     for (int64_t c = 0; c < a.x.cols; ++c) dx[c] += gradient(c);
@@ -203,7 +204,7 @@ void norm_affine_backward_impl(Context& ctx, const NormAffineBackward<T>& a) {
     const T* dy = a.dy.row(m);
     if (gain.wanted()) gain.add(m, dy, a.normalized.row(m), T(0), T(1));
     T* dn = a.dnormalized.row(m);
-    for (int64_t c = 0; c < a.dy.cols; ++c) dn[c] = dy[c] * a.gain[c];
+    for (int64_t c = 0; c < a.dy.cols; ++c) dn[c] = dy[c] * (a.offset + a.gain[c]);
   });
 }
 

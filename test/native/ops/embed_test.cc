@@ -10,6 +10,7 @@ namespace {
 struct EmbedCase {
   const char* name = "embed";
   double tolerance = 1e-6;
+  static constexpr float kFactor = 2.75f;
   std::vector<Shape> shapes() const {
     return {{0, 5, 8, 0, 5, 0, 8},          {1, 1, 1, 0, 1, 0, 1},
             {9, 16, 33, 0, 16, 0, 33},      {40, 65, 31, 0, 65, 0, 31},
@@ -39,17 +40,23 @@ struct EmbedCase {
   }
   template <class T>
   void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
-    ops::embed(ctx, ops::Embed<T>{.y = b["y"], .w = b.panels("w"), .ids = b.ints("ids")});
+    ops::embed(
+        ctx,
+        ops::Embed<T>{.y = b["y"], .w = b.panels("w"), .ids = b.ints("ids"), .factor = T(kFactor)});
   }
   template <class T>
   void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
-    ops::embed_backward(
-        ctx, ops::EmbedBackward<T>{
-                 .dw = b["dw"], .dy = b["dy"], .ids = b.ints("ids"), .n0 = s[3], .k0 = s[5]});
+    ops::embed_backward(ctx, ops::EmbedBackward<T>{.dw = b["dw"],
+                                                   .dy = b["dy"],
+                                                   .ids = b.ints("ids"),
+                                                   .n0 = s[3],
+                                                   .k0 = s[5],
+                                                   .factor = T(kFactor)});
   }
   void reference(const Shape& s, Buffers<double>& b) const {
     for (int64_t m = 0; m < s[0]; ++m) {
-      for (int64_t c = 0; c < s[2]; ++c) b["y"].row(m)[c] = b.panels("w").at(b.ints("ids")[m], c);
+      for (int64_t c = 0; c < s[2]; ++c)
+        b["y"].row(m)[c] = kFactor * b.panels("w").at(b.ints("ids")[m], c);
     }
   }
   void perf(const Perf& p) const {

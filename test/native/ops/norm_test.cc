@@ -5,7 +5,7 @@
 namespace keyheads::test {
 namespace {
 
-// shape: rows, columns, centre, bias
+// shape: rows, columns, centre, bias; the gain's offset alternates with the columns
 const std::vector<Shape> kShapes = {
     {0, 16, 1, 1},   {1, 2, 1, 1},    {1, 15, 1, 1},  {3, 16, 0, 0},   {2, 17, 1, 1},
     {5, 31, 0, 0},   {4, 32, 1, 0},   {4, 33, 1, 1},  {7, 63, 0, 0},   {7, 64, 1, 1},
@@ -14,6 +14,11 @@ constexpr double kEps = 1e-5;
 
 Shape some_shape(Random& random) {
   return {random.size(130), random.size(520), random.below(2), random.below(2)};
+}
+
+template <class T>
+T offset_of(const Shape& s) {
+  return static_cast<T>(s[1] / 16 % 2);
 }
 
 template <class T>
@@ -52,6 +57,7 @@ struct NormCase {
                                 .x = b["x"],
                                 .gain = b.ptr("gain"),
                                 .bias = b.ptr("bias"),
+                                .offset = offset_of<T>(s),
                                 .eps = T(kEps),
                                 .centre = s[2] == 1});
   }
@@ -65,6 +71,7 @@ struct NormCase {
                                                  .mean = b.ptr("mean"),
                                                  .scale = b.ptr("scale"),
                                                  .gain = b.ptr("gain"),
+                                                 .offset = offset_of<T>(s),
                                                  .centre = s[2] == 1,
                                                  .accumulate = s[0] % 2 == 1});
   }
@@ -79,7 +86,7 @@ struct NormCase {
       const double scale = b.ptr("scale")[m] = std::sqrt(square + kEps);
       for (int64_t c = 0; c < s[1]; ++c) {
         const double bias = s[3] ? b.ptr("bias")[c] : 0;
-        b["y"].row(m)[c] = (x[c] - mean) / scale * b.ptr("gain")[c] + bias;
+        b["y"].row(m)[c] = (x[c] - mean) / scale * (offset_of<double>(s) + b.ptr("gain")[c]) + bias;
       }
     }
   }
@@ -100,7 +107,8 @@ struct NormCase {
     ops::norm_affine(ctx, ops::NormAffine<T>{.y = steps["y"],
                                              .normalized = steps["normalized"],
                                              .gain = steps.ptr("gain"),
-                                             .bias = steps.ptr("bias")});
+                                             .bias = steps.ptr("bias"),
+                                             .offset = offset_of<T>(s)});
     std::vector<T> alone(static_cast<size_t>(s[1]));
     T mean = 0, scale = 0;
     for (int64_t m = 0; m < s[0]; ++m) {
@@ -110,6 +118,7 @@ struct NormCase {
                                   .x = {b["x"].row(m), 1, s[1], s[1]},
                                   .gain = b.ptr("gain"),
                                   .bias = b.ptr("bias"),
+                                  .offset = offset_of<T>(s),
                                   .eps = T(kEps),
                                   .centre = s[2] == 1});
       const size_t bytes = alone.size() * sizeof(T);
@@ -210,20 +219,22 @@ struct NormAffineCase {
     b.gradient(Role::adds, "bias");
   }
   template <class T>
-  void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
+  void forward(Context& ctx, const Shape& s, Buffers<T>& b) const {
     ops::norm_affine(ctx, ops::NormAffine<T>{.y = b["y"],
                                              .normalized = b["normalized"],
                                              .gain = b.ptr("gain"),
-                                             .bias = b.ptr("bias")});
+                                             .bias = b.ptr("bias"),
+                                             .offset = offset_of<T>(s)});
   }
   template <class T>
-  void backward(Context& ctx, const Shape&, Buffers<T>& b) const {
+  void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
     ops::norm_affine_backward(ctx, ops::NormAffineBackward<T>{.dnormalized = b["dnormalized"],
                                                               .dgain = b.ptr("dgain"),
                                                               .dbias = b.ptr("dbias"),
                                                               .dy = b["dy"],
                                                               .normalized = b["normalized"],
-                                                              .gain = b.ptr("gain")});
+                                                              .gain = b.ptr("gain"),
+                                                              .offset = offset_of<T>(s)});
   }
 };
 

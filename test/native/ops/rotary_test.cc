@@ -7,17 +7,30 @@ namespace {
 
 constexpr int64_t kContext = 40;
 
-// shape: rows, heads, width, half
+// shape: rows, heads, width, half, whether adjacent dimensions are the pairs
 struct RotaryCase {
   const char* name = "rotary";
   double tolerance = 3e-7;
   std::vector<Shape> shapes() const {
-    return {{0, 2, 8, 4},   {1, 1, 2, 1},    {5, 3, 8, 4},    {7, 2, 34, 17},
-            {9, 4, 64, 32}, {20, 2, 30, 10}, {300, 6, 48, 24}};
+    std::vector<Shape> out;
+    for (const int64_t adjacent : {0, 1}) {
+      for (Shape s : std::vector<Shape>{{0, 2, 8, 4},
+                                        {1, 1, 2, 1},
+                                        {5, 3, 8, 4},
+                                        {7, 2, 34, 17},
+                                        {9, 4, 64, 32},
+                                        {20, 2, 30, 10},
+                                        {300, 6, 48, 24}}) {
+        s.push_back(adjacent);
+        out.push_back(s);
+      }
+    }
+    return out;
   }
   Shape random_shape(Random& random) const {
     const int64_t width = random.size(128) + 1;
-    return {random.size(100), random.between(1, 8), width, random.between(1, width / 2)};
+    return {random.size(100), random.between(1, 8), width, random.between(1, width / 2),
+            random.below(2)};
   }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
@@ -47,6 +60,7 @@ struct RotaryCase {
                                     .heads = s[1],
                                     .width = s[2],
                                     .half = s[3],
+                                    .adjacent = s[4] == 1,
                                     .sign = sign});
   }
   template <class T>
@@ -60,19 +74,25 @@ struct RotaryCase {
   void reference(const Shape& s, Buffers<double>& b) const {
     for (int64_t m = 0; m < s[0]; ++m) {
       for (int64_t c = 0; c < s[1] * s[2]; ++c) {
-        const int64_t i = c % s[2], start = c - i, pair = i % s[3];
+        const int64_t i = c % s[2], pair = s[4] ? i / 2 : i % s[3];
+        const int64_t one = s[4] ? 2 * pair : pair, two = s[4] ? one + 1 : one + s[3];
+        const double* x = b["x"].row(m) + c - i;
+        if (i >= 2 * s[3]) {
+          b["y"].row(m)[c] = x[i];
+          continue;
+        }
         const int64_t entry = m % kContext * s[3] + pair;
-        const double* x = b["x"].row(m) + start;
         const double cosine = b.ptr("cosines")[entry], sine = b.ptr("sines")[entry];
-        b["y"].row(m)[c] = i < s[3]       ? x[pair] * cosine - x[pair + s[3]] * sine
-                           : i < 2 * s[3] ? x[pair + s[3]] * cosine + x[pair] * sine
-                                          : x[i];
+        b["y"].row(m)[c] =
+            i == one ? x[one] * cosine - x[two] * sine : x[two] * cosine + x[one] * sine;
       }
     }
   }
   // y may be x
   void extra(Report& report) const {
-    const Shape s = {9, 3, 34, 16};
+    for (const int64_t adjacent : {0, 1}) check_in_place(report, {9, 3, 34, 16, adjacent});
+  }
+  void check_in_place(Report& report, const Shape& s) const {
     Buffers<float> b;
     declare(s, b);
     b.inout("place", s[0], s[1] * s[2]);
@@ -86,10 +106,12 @@ struct RotaryCase {
     }
   }
   void perf(const Perf& p) const {
-    const Shape s = {3584, 8, 64, 32};
-    Buffers<float> b;
-    declare(s, b);
-    p.measure("3584 x 8 x 64", 0, 3584.0 * 512 * 8, [&] { forward(p.ctx, s, b); });
+    for (const Shape& s : {Shape{3584, 8, 64, 32, 0}, Shape{3584, 8, 64, 32, 1}}) {
+      Buffers<float> b;
+      declare(s, b);
+      p.measure(s[4] ? "3584 x 8 x 64, adjacent" : "3584 x 8 x 64", 0, 3584.0 * 512 * 8,
+                [&] { forward(p.ctx, s, b); });
+    }
   }
 };
 

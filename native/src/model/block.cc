@@ -1,0 +1,209 @@
+#include "model/block.h"
+
+#include "base/check.h"
+
+namespace keyheads {
+
+template <class T>
+Block<T>::Block(const Model<T>& model, Graph<T>& graph, Taps<T>& taps)
+    : model_(model),
+      spec_(model.spec),
+      graph_(graph),
+      taps_(taps),
+      norm_kind_{static_cast<T>(spec_.norm_eps), static_cast<T>(spec_.norm_plus_one ? 1 : 0),
+                 spec_.layer_norm} {}
+
+template <class T>
+Var<T> Block<T>::norm(const Var<T>& x, const Norm& n) {
+  if (!taps_.wanted(n.scale, n.layer) && !taps_.wanted(n.normalized, n.layer)) {
+    return graph_.norm(x, *n.gain, n.bias, norm_kind_);
+  }
+  auto [mean, scale] = graph_.norm_scale(x, norm_kind_);
+  scale = tap(n.scale, n.layer, scale);
+  const Var<T> normalized =
+      tap(n.normalized, n.layer, graph_.norm_divide(x, mean, scale, norm_kind_));
+  return graph_.norm_affine(normalized, *n.gain, n.bias, norm_kind_);
+}
+
+template <class T>
+Var<T> Block<T>::attention_in(int64_t layer, const Var<T>& x) {
+  if (!spec_.pre_norm) return x;
+  const LayerWeights<T>& w = model_.weights.layers[layer];
+  return norm(x, {w.attn_norm, w.attn_norm_bias, Hook::ln1_scale, Hook::ln1_normalized, layer});
+}
+
+template <class T>
+Var<T> Block<T>::mlp_in(int64_t layer, const Var<T>& x) {
+  const Var<T> in =
+      taps_.wanted(Hook::mlp_in, layer) ? tap(Hook::mlp_in, layer, graph_.alias(x)) : x;
+  if (!spec_.pre_norm) return in;
+  const LayerWeights<T>& w = model_.weights.layers[layer];
+  return norm(in, {w.mlp_norm, w.mlp_norm_bias, Hook::ln2_scale, Hook::ln2_normalized, layer});
+}
+
+template <class T>
+bool Block<T>::share_norm(int64_t layer) const {
+  if (!spec_.parallel || !spec_.shared_norm || splits_inputs(layer)) return false;
+  for (const Hook hook : {Hook::ln1_scale, Hook::ln1_normalized, Hook::mlp_in, Hook::ln2_scale,
+                          Hook::ln2_normalized}) {
+    if (taps_.wanted(hook, layer)) return false;
+  }
+  return true;
+}
+
+template <class T>
+typename Block<T>::Qkv Block<T>::project(int64_t layer, const Var<T>& x, const Var<T>& in) {
+  for (const Hook hook : {Hook::attn_in, Hook::q_input}) {
+    show(hook, layer, [&] { return graph_.repeat(x, spec_.heads); });
+  }
+  for (const Hook hook : {Hook::k_input, Hook::v_input}) {
+    show(hook, layer, [&] { return graph_.repeat(x, spec_.kv_heads); });
+  }
+  const LayerWeights<T>& w = model_.weights.layers[layer];
+  return {graph_.linear(in, *w.wq, w.bq), graph_.linear(in, *w.wk, w.bk),
+          graph_.linear(in, *w.wv, w.bv)};
+}
+
+template <class T>
+bool Block<T>::splits_inputs(int64_t layer) const {
+  return taps_.changed(Hook::attn_in, layer) || taps_.changed(Hook::q_input, layer) ||
+         taps_.changed(Hook::k_input, layer) || taps_.changed(Hook::v_input, layer);
+}
+
+// The copies are (m, heads, d). All heads' projections of every copy are computed and each copy
+// keeps its head's, so this is the slow way.
+template <class T>
+typename Block<T>::Qkv Block<T>::project_split(int64_t layer, const Var<T>& x) {
+  if (taps_.wanted(Hook::ln1_scale, layer) || taps_.wanted(Hook::ln1_normalized, layer)) {
+    fail("BAD_ARGUMENT", "layer ", layer, ": ln1 hooks cannot be combined with edits or gradients ",
+         "at hook_attn_in, hook_q_input, hook_k_input or hook_v_input, where every head has a ",
+         "norm of its own; use two runs");
+  }
+  const LayerWeights<T>& w = model_.weights.layers[layer];
+  const bool shared_input = taps_.wanted(Hook::attn_in, layer);
+  const Var<T> attn_in =
+      shared_input ? tap(Hook::attn_in, layer, graph_.repeat(x, spec_.heads)) : Var<T>{};
+  const auto side = [&](Hook hook, int64_t heads, const Parameter<T>& weight,
+                        const Parameter<T>* bias) {
+    const Var<T> copies =
+        tap(hook, layer, shared_input ? graph_.alias(attn_in) : graph_.repeat(x, heads));
+    const Var<T> rows = graph_.reshape(copies, x.rows() * heads, x.cols());
+    return graph_.collect_heads(graph_.linear(attention_in(layer, rows), weight, bias), heads);
+  };
+  return {side(Hook::q_input, spec_.heads, *w.wq, w.bq),
+          side(Hook::k_input, spec_.kv_heads, *w.wk, w.bk),
+          side(Hook::v_input, spec_.kv_heads, *w.wv, w.bv)};
+}
+
+template <class T>
+Var<T> Block<T>::head_norm(const Var<T>& x, const Parameter<T>& gain, int64_t heads) {
+  if (spec_.qk_norm == QkNorm::width) return graph_.norm(x, gain, nullptr, norm_kind_);
+  const Var<T> each = graph_.reshape(x, x.rows() * heads, spec_.d_head);
+  if (spec_.qk_norm == QkNorm::head) {
+    return graph_.reshape(graph_.norm(each, gain, nullptr, norm_kind_), x.rows(), x.cols());
+  }
+  // A weight for each head: divided head by head, weighted over the width.
+  const auto [mean, scale] = graph_.norm_scale(each, norm_kind_);
+  const Var<T> normalized = graph_.norm_divide(each, mean, scale, norm_kind_);
+  return graph_.norm_affine(graph_.reshape(normalized, x.rows(), x.cols()), gain, nullptr,
+                            norm_kind_);
+}
+
+template <class T>
+Var<T> Block<T>::placed(int64_t layer, Var<T> x, const PlacedHeads& heads,
+                        const std::vector<int32_t>& positions) {
+  if (heads.gain) x = head_norm(x, *heads.gain, heads.count);
+  if (!spec_.rotary) return x;
+  return tap(
+      heads.hook, layer,
+      graph_.rotary(x, positions, model_.cosines, model_.sines, heads.count, spec_.adjacent_pairs));
+}
+
+template <class T>
+Var<T> Block<T>::placed_queries(int64_t layer, const Var<T>& q,
+                                const std::vector<int32_t>& positions) {
+  return placed(layer, q, {Hook::rot_q, model_.weights.layers[layer].q_norm, spec_.heads},
+                positions);
+}
+
+template <class T>
+Var<T> Block<T>::placed_keys(int64_t layer, const Var<T>& k,
+                             const std::vector<int32_t>& positions) {
+  return placed(layer, k, {Hook::rot_k, model_.weights.layers[layer].k_norm, spec_.kv_heads},
+                positions);
+}
+
+template <class T>
+typename Graph<T>::Heads Block<T>::heads(int64_t layer,
+                                         const std::vector<ops::Segment<T>>& segments) const {
+  return {segments,
+          spec_.heads,
+          spec_.kv_heads,
+          spec_.d_head,
+          static_cast<T>(spec_.attention_scale),
+          static_cast<T>(spec_.score_cap),
+          spec_.windows[layer]};
+}
+
+template <class T>
+Var<T> Block<T>::attention_raw(int64_t layer, const Var<T>& z) {
+  const LayerWeights<T>& w = model_.weights.layers[layer];
+  const auto results = [&] {
+    const Var<T> each = graph_.linear(graph_.spread_heads(z, spec_.heads), *w.wo, nullptr);
+    return graph_.reshape(each, z.rows(), spec_.heads * spec_.d_model);
+  };
+  Var<T> out;
+  if (taps_.changed(Hook::result, layer)) {
+    const Var<T> each = tap(Hook::result, layer, results());
+    out = graph_.add_bias(graph_.sum_heads(each, spec_.heads), w.bo);
+  } else {
+    show(Hook::result, layer, results);
+    out = graph_.linear(z, *w.wo, w.bo);
+  }
+  return tap(Hook::attn_out_raw, layer, out);
+}
+
+template <class T>
+Var<T> Block<T>::attention_out(int64_t layer, const Var<T>& raw) {
+  const Parameter<T>* gain = model_.weights.layers[layer].attn_post_norm;
+  return tap(
+      Hook::attn_out, layer,
+      gain ? norm(raw, {gain, nullptr, Hook::ln1_post_scale, Hook::ln1_post_normalized, layer})
+           : raw);
+}
+
+template <class T>
+Var<T> Block<T>::mlp_raw(int64_t layer, const Var<T>& in) {
+  const MlpWeights<T>& w = model_.weights.layers[layer].mlp;
+  Var<T> pre, linear;
+  if (spec_.gated) {
+    pre = graph_.linear(in, *w.w_gate, w.b_gate);
+    linear = tap(Hook::mlp_pre_linear, layer, graph_.linear(in, *w.w_up, w.b_up));
+  } else {
+    pre = graph_.linear(in, *w.w_up, w.b_up);
+  }
+  pre = tap(Hook::mlp_pre, layer, pre);
+  const Var<T> post = tap(Hook::mlp_post, layer, graph_.activate(pre, linear, spec_.activation));
+  return tap(Hook::mlp_out_raw, layer, graph_.linear(post, *w.w_down, w.b_down));
+}
+
+template <class T>
+Var<T> Block<T>::mlp_out(int64_t layer, const Var<T>& raw) {
+  const Parameter<T>* gain = model_.weights.layers[layer].mlp_post_norm;
+  return tap(
+      Hook::mlp_out, layer,
+      gain ? norm(raw, {gain, nullptr, Hook::ln2_post_scale, Hook::ln2_post_normalized, layer})
+           : raw);
+}
+
+template <class T>
+Var<T> Block<T>::final_norm(const Var<T>& x) {
+  const Weights<T>& w = model_.weights;
+  return norm(
+      x, {w.final_norm, w.final_norm_bias, Hook::ln_final_scale, Hook::ln_final_normalized, -1});
+}
+
+template class Block<float>;
+template class Block<double>;
+
+}  // namespace keyheads
