@@ -16,6 +16,9 @@ namespace keyheads {
 namespace {
 
 bool supported(Isa isa) {
+#ifdef KEYHEADS_ONLY_ISA
+  if (isa != Isa::KEYHEADS_ONLY_ISA) return false;
+#endif
   switch (isa) {
     case Isa::v4:
       return __builtin_cpu_supports("x86-64-v4");

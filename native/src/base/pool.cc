@@ -56,11 +56,12 @@ void Pool::set_threads(int threads) {
 
 void Pool::start(int threads) {
   if (threads < 0) fail("BAD_ARGUMENT", "number of threads is ", threads, ", expected 0 or more");
-  threads_ = threads == 0 ? default_threads() : threads;
-  pinned_ = threads_ == static_cast<int>(allowed_cpus().size()) && pinning_allowed();
+  const int count = threads == 0 ? default_threads() : threads;
+  threads_ = count;
+  pinned_ = count == static_cast<int>(allowed_cpus().size()) && pinning_allowed();
   setup_ = next_setup();
   stopping_ = false;
-  for (int i = 1; i < threads_; ++i) workers_.emplace_back([this, i] { work_loop(i); });
+  for (int i = 1; i < count; ++i) workers_.emplace_back([this, i] { work_loop(i); });
 }
 
 void Pool::stop() {

@@ -38,7 +38,7 @@ class Pool {
   void work(uint32_t generation);
   void pin(int index) const;
 
-  int threads_ = 1;
+  std::atomic<int> threads_{1};  // changes under running_; read without it
   bool pinned_ = false;
   uint64_t setup_ = 0;  // identifies this pool and its number of threads to the caller's pinning
   std::mutex running_;

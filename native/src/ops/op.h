@@ -13,6 +13,14 @@
   void name(Context& ctx, const Args<double>& args); \
   }
 
+#ifdef KEYHEADS_ONLY_ISA  // of a build for this processor alone
+#define DECLARE_OP(name, Args)                                   \
+  DECLARE_OP_FOR(KEYHEADS_ONLY_ISA, name, Args)                  \
+  template <class T>                                             \
+  KEYHEADS_INLINE void name(Context& ctx, const Args<T>& args) { \
+    KEYHEADS_ONLY_ISA::name(ctx, args);                          \
+  }
+#else
 #define DECLARE_OP(name, Args)                                   \
   DECLARE_OP_FOR(v2, name, Args)                                 \
   DECLARE_OP_FOR(v3, name, Args)                                 \
@@ -28,6 +36,7 @@
         return v2::name(ctx, args);                              \
     }                                                            \
   }
+#endif
 
 // In X_cpu.cc: DEFINE_OP(linear, Linear) after a template<class T> linear_impl(ctx, args) with
 // internal linkage.

@@ -2,9 +2,12 @@
 
 #include <stdlib.h>
 
+#include <atomic>
+#include <chrono>
 #include <memory>
-#include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "base/check.h"
 #include "base/cpu.h"
@@ -80,6 +83,50 @@ void scratch_is_per_thread(Report& report, Pool& pool) {
   expect(report, mixed == 0, "scratch memory is shared between threads, or not aligned");
 }
 
+// Threads that share the pool, runs inside chunks, errors, and another number of threads, all at
+// once: what a thread sanitizer needs to see.
+void callers_share_the_pool(Report& report) {
+  constexpr int kCallers = 3, kRounds = 400;
+  Pool pool(2);
+  std::atomic<bool> done{false};
+  std::atomic<int> wrong{0};
+  const auto call = [&](int caller) {
+    std::vector<int64_t> squares(97);
+    for (int64_t round = 0; round < kRounds; ++round) {
+      const int64_t count = 1 + (caller * 31 + round * 7) % 97;
+      bool thrown = false;
+      try {
+        run(pool, count, [&](int64_t i) {
+          auto* mine = static_cast<int64_t*>(thread_scratch(64));
+          *mine = i;
+          std::atomic<int64_t> inner{0};
+          run(pool, 3, [&](int64_t j) { inner += j; });
+          if (round % 16 == 5 && i == count / 2) fail("INTERNAL", "chunk ", i);
+          squares[static_cast<size_t>(i)] = *mine * *mine + inner - 3;
+        });
+      } catch (const Error&) {
+        thrown = true;
+      }
+      if (thrown != (round % 16 == 5)) ++wrong;
+      for (int64_t i = 0; i < count && !thrown; ++i) {
+        if (squares[static_cast<size_t>(i)] != i * i) ++wrong;
+      }
+    }
+  };
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < kCallers; ++caller) callers.emplace_back(call, caller);
+  std::thread resizer([&] {
+    for (int n = 0; !done; ++n) {
+      pool.set_threads(1 + n % 5);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  for (std::thread& caller : callers) caller.join();
+  done = true;
+  resizer.join();
+  expect(report, wrong == 0, std::to_string(wrong) + " runs of threads that share a pool failed");
+}
+
 void test_pool(Report& report) {
   Pool pool(1);
   for (const int threads : {1, 2, 3, 5, 2}) {
@@ -91,6 +138,7 @@ void test_pool(Report& report) {
     runs_inside_chunks(report, pool);
     scratch_is_per_thread(report, pool);
   }
+  callers_share_the_pool(report);
   pool.set_threads(0);
   expect(report, pool.threads() == default_threads(), "0 threads is not the default number");
 }
@@ -110,8 +158,11 @@ std::string detected(const char* wanted) {
 void test_isa(Report& report) {
   const std::vector<Isa> isas = supported_isas();
   expect(report, detect_isa() == isas.back(), "without a wish, not the best instruction set");
-  expect(report, detected("v2") == "x86-64-v2", "KEYHEADS_ISA=v2 gives " + detected("v2"));
-  expect(report, detected("x86-64-v2") == "x86-64-v2", "KEYHEADS_ISA takes no full names");
+  for (const Isa isa : isas) {
+    const std::string name = isa_name(isa), level = name.substr(name.size() - 2);
+    expect(report, detected(level.c_str()) == name, "KEYHEADS_ISA=" + level + " is not " + name);
+    expect(report, detected(name.c_str()) == name, "KEYHEADS_ISA takes no full names");
+  }
   expect(report, detected("sse9") == "BAD_ARGUMENT", "KEYHEADS_ISA=sse9 gives no error");
   if (isas.back() != Isa::v4) {
     expect(report, detected("v4") == "BAD_ARGUMENT", "KEYHEADS_ISA=v4 gives no error here");
