@@ -213,8 +213,10 @@ export interface Site {
   readonly hook: number;
   /** -1 for hooks of the whole model. */
   readonly layer: number;
-  /** -1 is all heads. */
+  /** -1 is all heads. Heads of keys and values are groups: query head h reads h / (heads / groups). */
   readonly head: number;
+  /** Several heads, ascending, instead of `head`. */
+  readonly heads?: Int32Array;
   /**
    * Packed rows (for scores and patterns: query rows); absent is all.
    * Ascending and without repeats.
@@ -224,22 +226,42 @@ export interface Site {
 
 /**
  * An intervention. The tensor at the site is [rows, heads, width], or [rows, width] where the site
- * has no heads or one head is chosen. A pattern or score row has as many entries as its item has
- * keys; without `rows` a pattern site is laid out per item as [heads, query, key], with `rows` per
- * row as [heads, key].
+ * has no heads or one head is chosen. Patterns and scores are laid out per item as
+ * [heads, query, key]: of the chosen queries, and of every key that the item has, those in the cache
+ * included.
  * - zero:  0
  * - set:   value
  * - add:   x + value
  * - scale: factor * x
  * - mean:  the mean over the selected rows of this batch (not for patterns)
  * - interpolate: (1 - factor) * x + factor * value
+ * - call: what `call` makes of it
  * value has the size of the selection, or of one row of it (same for every row; not for patterns),
  * or one element.
  */
 export interface Edit extends Site {
-  readonly op: "zero" | "set" | "add" | "scale" | "mean" | "interpolate";
+  readonly op: "zero" | "set" | "add" | "scale" | "mean" | "interpolate" | "call";
   readonly value?: FloatArray;
   readonly factor?: number;
+  /**
+   * Runs on the JavaScript thread of the caller while the engine thread waits, so other calls wait
+   * too. It may write to the values, which are detached when it, or its promise, has ended. Giving
+   * true says that every value is replaced. If it throws, the call rejects with HOOK_FAILED.
+   * Calls made from inside it reject with ENGINE_BUSY.
+   */
+  readonly call?: (values: FloatArray) => unknown;
+  /**
+   * Through which entries a gradient goes back. unchanged (the default): those whose bits `call`
+   * left as they were, none if it gave true. pass: all, as if it had added a constant.
+   */
+  readonly gradient?: "unchanged" | "pass";
+}
+
+/** Where a run begins instead of with the embeddings. */
+export interface Start {
+  readonly layer: number;
+  /** The residual stream entering that layer, [rows, dModel], as a run that stops there gives it. */
+  readonly residual: FloatArray;
 }
 
 /** Which logits are given back, computed for the listed rows only. */
@@ -270,18 +292,25 @@ export interface ForwardRequest {
   readonly readout?: Readout;
   /** The batch's item i continues sequence i of the cache and is appended to it. */
   readonly cache?: CacheHandle;
+  /** Without a cache. Captures and edits of layers that are not computed are errors. */
+  readonly start?: Start;
+  /** Computes the layers before this one only, and gives the residual stream entering it. */
+  readonly stopAtLayer?: number;
 }
 export interface ForwardResult extends ReadoutResult {
   readonly captures: readonly FloatArray[];
+  /** With stopAtLayer: [rows, dModel]. */
+  readonly residual?: FloatArray;
 }
 
 /**
  * A scalar to differentiate, as data.
  * - cross entropy: sum over r of weights[r] * -log softmax(logits[rows[r]])[targets[r]]
  * - logits:        sum over r, j of weights[r, j] * logits[rows[r], targets[r, j]]
+ * - residual:      sum over r, c of weights[r, c] * residual[rows[r], c], with stopAtLayer; no targets
  */
 export interface Objective {
-  readonly kind: "cross-entropy" | "logits";
+  readonly kind: "cross-entropy" | "logits" | "residual";
   readonly rows: Int32Array;
   readonly targets: Int32Array;
   readonly weights: FloatArray;
@@ -294,6 +323,8 @@ export interface BackwardRequest {
   readonly objective: Objective;
   /** Gradient with respect to the value that flows on at each site. */
   readonly gradients: readonly Site[];
+  readonly start?: Start;
+  readonly stopAtLayer?: number;
 }
 export interface BackwardResult {
   readonly objective: number;
@@ -390,5 +421,7 @@ export type EngineErrorCode =
   | "OUT_OF_MEMORY"
   | "CANCELLED"
   | "DISPOSED"
+  | "ENGINE_BUSY"
+  | "HOOK_FAILED"
   | "NON_FINITE"
   | "INTERNAL";

@@ -20,15 +20,35 @@ const rowsOf = (path, macro, pattern) =>
 const hooks = rowsOf(
   "native/src/schema/hooks.def",
   "HOOK",
-  /^HOOK\((\w+),\s*"([^"]+)",\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*"([^"]*)"\)$/,
+  /^HOOK\((\w+),\s*"([^"]+)",\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*"([^"]*)",\s*"([^"]*)",\s*"([^"]*)",\s*"([^"]*)"\)$/,
 );
 const choices = rowsOf("native/src/schema/choices.def", "CHOICE", /^CHOICE\((\w+),\s*(\w+)\)$/);
 const hash = createHash("sha256")
-  .update(JSON.stringify([hooks, choices]))
+  // What a name means to people (equation, aliases) does not bind the binary.
+  .update(JSON.stringify([hooks.map((row) => row.slice(0, 7)), choices]))
   .digest("hex")
   .slice(0, 12);
 
 const fullName = ([, name, per]) => (per === "layer" ? `blocks.{i}.${name}` : name);
+/** "a b:condition" as [{ name, only? }], with the layer's prefix. */
+const aliasesOf = ([id, , per, , , , , , alias]) =>
+  alias
+    .split(" ")
+    .filter((word) => word !== "")
+    .map((word) => {
+      const [name, only] = word.split(":");
+      return { name: fullName([id, name, per]), ...(only && { only }) };
+    });
+/** Text between two marks of a file, replaced. */
+const between = (path, lines) => {
+  const [begin, end] = ["<!-- generated: begin -->", "<!-- generated: end -->"];
+  const text = read(path);
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`${path} lacks the marks ${begin} and ${end}`);
+  return text.slice(0, from + begin.length) + ["\n", ...lines, ""].join("\n") + text.slice(to);
+};
+const cell = (text) => text.replaceAll("|", "\\|");
+const code = (text) => (text ? `\`${text}\`` : "");
 const kinds = [...new Set(choices.map(([kind]) => kind))];
 
 const targets = {
@@ -37,19 +57,32 @@ const targets = {
     `export const schemaHash = "${hash}";`,
     "",
     "export const hookTable = {",
-    ...hooks.flatMap(([id, name, per, heads, rows, width, when, equation], index) => [
-      `  /** ${equation} */`,
-      `  ${id}: {`,
-      `    id: ${index},`,
-      `    name: ${JSON.stringify(fullName([id, name, per]))},`,
-      `    per: "${per}",`,
-      `    heads: "${heads}",`,
-      `    rows: "${rows}",`,
-      `    width: "${width}",`,
-      `    when: "${when}",`,
-      "  },",
-    ]),
+    ...hooks.flatMap((row, index) => {
+      const [id, name, per, heads, rows, width, when, equation] = row;
+      return [
+        `  /** ${equation} */`,
+        `  ${id}: {`,
+        `    id: ${index},`,
+        `    name: ${JSON.stringify(fullName([id, name, per]))},`,
+        `    per: "${per}",`,
+        `    heads: "${heads}",`,
+        `    rows: "${rows}",`,
+        `    width: "${width}",`,
+        `    when: "${when}",`,
+        "  },",
+      ];
+    }),
     "} as const;",
+    "",
+    "/** TransformerLens v3's names, where they differ; `only` says in which models. */",
+    "export const hookAliases = [",
+    ...hooks.flatMap((row) =>
+      aliasesOf(row).map(({ name, only }) => {
+        const condition = only ? `, only: "${only}"` : "";
+        return `  { id: "${row[0]}", name: "${name}"${condition} },`;
+      }),
+    ),
+    "] as const;",
     "",
     ...kinds.flatMap((kind) => {
       const values = choices.filter(([k]) => k === kind).map(([, value]) => JSON.stringify(value));
@@ -66,23 +99,24 @@ const targets = {
     "}  // namespace keyheads",
     "",
   ].join("\n"),
-  "docs/hooks.md": [
-    "# Hook points",
+  "docs/hooks.md": between("docs/hooks.md", [
+    "| name | alias | shape | exists | equation | Hugging Face: LLaMA | Hugging Face: GPT-2 |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+    ...hooks.map((row) => {
+      const [, , , heads, rows, width, when, equation, , llama, gpt2] = row;
+      const parts = [heads === "none" ? "" : `${heads} heads`, width === "one" ? "1" : width];
+      const shape =
+        rows === "pattern"
+          ? "[heads, query, key]"
+          : `[${["tokens", ...parts].filter(Boolean).join(", ")}]`;
+      const aliases = aliasesOf(row)
+        .map(({ name, only }) => code(name) + (only ? ` (${only.replace("_", " ")})` : ""))
+        .join(", ");
+      const cells = [code(fullName(row)), aliases, shape, when, equation, llama, gpt2].map(cell);
+      return `| ${cells.join(" | ")} |`;
+    }),
     "",
-    "<!-- Generated from native/src/schema/hooks.def by `npm run generate`. -->",
-    "",
-    "Names are TransformerLens v2's; values are raw (no norm is folded into a weight). Rows are",
-    "packed tokens, so a capture is `[tokens, heads?, width]`; scores and patterns are per item",
-    "`[heads, query, key]`. Layers, heads and positions count from zero.",
-    "",
-    "| name | heads | rows | width | exists | equation |",
-    "| --- | --- | --- | --- | --- | --- |",
-    ...hooks.map(
-      ([id, name, per, heads, rows, width, when, equation]) =>
-        `| \`${fullName([id, name, per])}\` | ${heads} | ${rows} | ${width} | ${when} | ${equation.replaceAll("|", "\\|")} |`,
-    ),
-    "",
-  ].join("\n"),
+  ]),
 };
 
 for (const [path, text] of Object.entries(targets)) {

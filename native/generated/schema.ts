@@ -1,5 +1,5 @@
 // Generated from native/src/schema by `npm run generate`.
-export const schemaHash = "f98224183532";
+export const schemaHash = "dbcce9e6f508";
 
 export const hookTable = {
   /** W_E[token], scaled where the model scales it */
@@ -373,6 +373,32 @@ export const hookTable = {
     when: "always",
   },
 } as const;
+
+/** TransformerLens v3's names, where they differ; `only` says in which models. */
+export const hookAliases = [
+  { id: "embed", name: "embed.hook_out" },
+  { id: "pos_embed", name: "pos_embed.hook_out" },
+  { id: "resid_pre", name: "blocks.{i}.hook_in" },
+  { id: "attn_in", name: "blocks.{i}.attn.hook_attn_in" },
+  { id: "q_input", name: "blocks.{i}.attn.hook_q_input" },
+  { id: "k_input", name: "blocks.{i}.attn.hook_k_input" },
+  { id: "v_input", name: "blocks.{i}.attn.hook_v_input" },
+  { id: "q", name: "blocks.{i}.attn.q.hook_out" },
+  { id: "k", name: "blocks.{i}.attn.k.hook_out" },
+  { id: "v", name: "blocks.{i}.attn.v.hook_out" },
+  { id: "z", name: "blocks.{i}.attn.o.hook_in" },
+  { id: "result", name: "blocks.{i}.attn.hook_result" },
+  { id: "attn_out_raw", name: "blocks.{i}.attn.hook_out", only: "postnorm" },
+  { id: "attn_out", name: "blocks.{i}.attn.hook_out", only: "no_postnorm" },
+  { id: "attn_out", name: "blocks.{i}.ln1_post.hook_out", only: "postnorm" },
+  { id: "resid_mid", name: "blocks.{i}.ln2.hook_in", only: "prenorm" },
+  { id: "mlp_pre", name: "blocks.{i}.mlp.in.hook_out", only: "plain" },
+  { id: "mlp_pre", name: "blocks.{i}.mlp.gate.hook_out", only: "gated" },
+  { id: "mlp_pre_linear", name: "blocks.{i}.mlp.in.hook_out" },
+  { id: "mlp_post", name: "blocks.{i}.mlp.out.hook_in" },
+  { id: "mlp_out", name: "blocks.{i}.ln2_post.hook_out", only: "postnorm" },
+  { id: "resid_post", name: "blocks.{i}.hook_out" },
+] as const;
 
 export const normChoices = ["layer", "rms"] as const;
 export const normPlacementChoices = ["pre", "post", "both"] as const;

@@ -2,7 +2,13 @@
 import { fileURLToPath } from "node:url";
 import type { ModelSpec } from "@keyheads/native";
 import { hookTable } from "@keyheads/native";
-import { type HookId, hooks } from "../../packages/keyheads/src/hooks.ts";
+import {
+  type HookId,
+  headsOf,
+  listHooks,
+  parseHook,
+  widthOf,
+} from "../../packages/keyheads/src/hooks.ts";
 import { Model } from "../../packages/keyheads/src/model.ts";
 
 export const fixtureNames = ["gpt2", "llama", "llama-gqa"] as const;
@@ -24,29 +30,12 @@ export interface Point {
   readonly width: number;
 }
 
-/** Every hook point of a model, by the table. */
+/** Every hook point of a model. */
 export function pointsOf(spec: ModelSpec): Point[] {
-  const widths = { one: 1, d_model: spec.dModel, d_head: spec.dHead, d_mlp: spec.dMlp, key: 0 };
-  const exists = {
-    always: true,
-    sequential: true,
-    learned: spec.position === "learned",
-    rotary: spec.position === "rotary",
-    gated: spec.gated,
-  };
-  const points: Point[] = [];
-  for (const [key, info] of Object.entries(hookTable)) {
-    const id = key as HookId;
-    if (!exists[info.when]) continue;
-    if (id === "attn_in" && spec.heads !== spec.kvHeads) continue;
-    const heads = { none: 0, query: spec.heads, kv: spec.kvHeads }[info.heads];
-    const width = widths[info.width];
-    const layers = info.per === "model" ? [-1] : Array.from({ length: spec.layers }, (_, l) => l);
-    for (const layer of layers) {
-      points.push({ id, name: (hooks[id] as (l: number) => string)(layer), layer, heads, width });
-    }
-  }
-  return points;
+  return listHooks(spec).map((name) => {
+    const { id, info, layer } = parseHook(name, spec);
+    return { id, name, layer, heads: headsOf(info, spec), width: widthOf(info, spec) };
+  });
 }
 
 export const isPattern = (id: HookId): boolean => hookTable[id].rows === "pattern";

@@ -12,7 +12,7 @@ namespace keyheads::addon {
 
 Control to_control(const Napi::Value& value) {
   const Reader r = Reader::of(value, "control");
-  return {r.integer("job"), r.object.Get("onProgress")};
+  return {r.integer("job"), r.object.Get("onProgress"), {}, nullptr};
 }
 
 namespace {
@@ -99,15 +99,18 @@ Napi::Value forward_export(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
     const Reader r = Reader::of(info[1], "request");
     const Readout readout = r.has("readout") ? to_readout(r.child("readout"), true) : Readout{};
+    Control control = to_control(info[2]);
+    const std::vector<Edit<T>> edits = to_edits<T>(r, "edits", control);
     return run(
-        info.Env(), to_control(info[2]), m.memory_budget,
-        [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"),
-         edits = to_edits<T>(r, "edits"), readout, cache = cache_of<T>(r)](Context& ctx) {
-          return forward<T>(ctx, *m.model, batch, captures, edits, readout, cache.get());
+        info.Env(), control, m.memory_budget,
+        [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"), edits, readout,
+         cache = cache_of<T>(r), range = to_range<T>(r)](Context& ctx) {
+          return forward<T>(ctx, *m.model, batch, captures, edits, readout, cache.get(), range);
         },
         [](Napi::Env env, Environment&, ForwardResult<T> result) -> Napi::Value {
           Napi::Object out = Napi::Object::New(env);
           out.Set("captures", to_js_list(env, std::move(result.captures)));
+          if (result.residual) out.Set("residual", to_js(env, std::move(result.residual)));
           set_readout(out, std::move(result.readout));
           return out;
         });
@@ -127,12 +130,15 @@ Napi::Object to_js_backward(Napi::Env env, BackwardResult<T> result) {
 Napi::Value backward_export(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
     const Reader r = Reader::of(info[1], "request");
+    Control control = to_control(info[2]);
+    const std::vector<Edit<T>> edits = to_edits<T>(r, "edits", control);
     return run(
-        info.Env(), to_control(info[2]), m.memory_budget,
-        [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"),
-         edits = to_edits<T>(r, "edits"), gradients = to_sites(r, "gradients"),
-         objective = to_objective<T>(r.child("objective"))](Context& ctx) {
-          return backward<T>(ctx, *m.model, batch, captures, edits, gradients, objective, nullptr);
+        info.Env(), control, m.memory_budget,
+        [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"), edits,
+         gradients = to_sites(r, "gradients"), objective = to_objective<T>(r.child("objective")),
+         range = to_range<T>(r)](Context& ctx) {
+          return backward<T>(ctx, *m.model, batch, captures, edits, gradients, objective, nullptr,
+                             range);
         },
         [](Napi::Env env, Environment&, BackwardResult<T> result) -> Napi::Value {
           return to_js_backward(env, std::move(result));
@@ -222,9 +228,11 @@ Napi::Value create_trainer(const Napi::CallbackInfo& info) {
 Napi::Value accumulate(const Napi::CallbackInfo& info) {
   return with_trainer(info, [&]<class T>(const LoadedTrainer<T>& t) -> Napi::Value {
     const Reader r = Reader::of(info[1], "request");
+    Control control = to_control(info[2]);
+    const std::vector<Edit<T>> edits = to_edits<T>(r, "edits", control);
     return run(
-        info.Env(), to_control(info[2]), t.memory_budget,
-        [t, batch = to_batch(r.child("batch")), edits = to_edits<T>(r, "edits"),
+        info.Env(), control, t.memory_budget,
+        [t, batch = to_batch(r.child("batch")), edits,
          objective = to_objective<T>(r.child("objective"))](Context& ctx) {
           return t.trainer->accumulate(ctx, batch, edits, objective);
         },

@@ -29,21 +29,24 @@ void Engine::post(std::shared_ptr<Job> job) {
   wake_.notify_one();
 }
 
-void Engine::cancel(const void* owner, int64_t number) {
+template <class Which>
+void Engine::cancel_if(const Which& which) {
   std::lock_guard lock(mutex_);
   const auto mark = [&](const std::shared_ptr<Job>& job) {
-    if (job && job->owner == owner && job->number == number) job->cancelled = true;
+    if (!job || !which(*job)) return;
+    job->cancelled = true;
+    if (job->on_cancel) job->on_cancel();
   };
   mark(running_);
   for (const auto& job : queue_) mark(job);
 }
 
+void Engine::cancel(const void* owner, int64_t number) {
+  cancel_if([&](const Job& job) { return job.owner == owner && job.number == number; });
+}
+
 void Engine::cancel_all(const void* owner) {
-  std::lock_guard lock(mutex_);
-  if (running_ && running_->owner == owner) running_->cancelled = true;
-  for (const auto& job : queue_) {
-    if (job->owner == owner) job->cancelled = true;
-  }
+  cancel_if([&](const Job& job) { return job.owner == owner; });
 }
 
 void Engine::set_threads(int threads) { wanted_threads_ = threads; }

@@ -19,6 +19,7 @@ struct Job {
   std::atomic<bool> cancelled{false};
   std::function<void(Context&)> work;  // on the engine thread; must not throw
   std::function<void(int64_t, int64_t)> progress;
+  std::function<void()> on_cancel;  // any thread, after `cancelled` was set; may be empty
 };
 
 class Engine {
@@ -36,6 +37,8 @@ class Engine {
  private:
   Engine();
   void loop();
+  template <class Which>
+  void cancel_if(const Which& which);
 
   Isa isa_;
   Pool* pool_;

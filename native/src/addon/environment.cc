@@ -1,5 +1,7 @@
 #include "addon/environment.h"
 
+#include <cstring>
+
 namespace keyheads::addon {
 namespace {
 
@@ -13,6 +15,26 @@ void run_task(napi_env env, napi_value, void*, void* data) {
 }
 
 using Holder = std::shared_ptr<Environment>;
+
+// Up to here a copy into memory of the JavaScript engine and back costs less than an array on
+// memory of its own, which needs a finaliser.
+constexpr size_t kCopyBytes = 65536;
+
+Napi::ArrayBuffer array_of(Napi::Env env, const FiringValues& values, size_t bytes, bool copied) {
+  if (copied) {
+    Napi::ArrayBuffer array = Napi::ArrayBuffer::New(env, bytes);
+    std::memcpy(array.Data(), values.data, bytes);
+    return array;
+  }
+  auto* owner = new std::shared_ptr<void>(values.memory);
+  return Napi::ArrayBuffer::New(
+      env, values.data, bytes, [](Napi::Env, void*, std::shared_ptr<void>* held) { delete held; },
+      owner);
+}
+
+size_t bytes_of(const FiringValues& values) {
+  return values.count * (values.wide ? sizeof(double) : sizeof(float));
+}
 
 }  // namespace
 
@@ -45,6 +67,8 @@ std::shared_ptr<Environment> Environment::of(Napi::Env env) {
 void Environment::close() {
   Engine::instance().cancel_all(this);
   progress_.clear();
+  functions_.clear();
+  firings_.clear();
   std::lock_guard lock(mutex_);
   closed_ = true;
   napi_release_threadsafe_function(way_back_, napi_tsfn_abort);
@@ -67,7 +91,9 @@ void Environment::post(Task task) {
   }
 }
 
-void Environment::begin(int64_t job, Napi::Value on_progress) {
+void Environment::begin(int64_t job, Napi::Value on_progress,
+                        const std::vector<Napi::Function>& functions) {
+  for (const Napi::Function& f : functions) functions_[job].push_back(Napi::Persistent(f));
   if (on_progress.IsFunction()) {
     progress_[job] = Napi::Persistent(on_progress.As<Napi::Function>());
   }
@@ -76,7 +102,61 @@ void Environment::begin(int64_t job, Napi::Value on_progress) {
 
 void Environment::end(int64_t job) {
   progress_.erase(job);
+  functions_.erase(job);
+  const auto open = firings_.find(job);
+  if (open != firings_.end()) settle(job, open->second.number, Outcome::failed);
   if (--pending_ == 0) napi_unref_threadsafe_function(env_, way_back_);
+}
+
+void Environment::fire(Napi::Env env, int64_t job, size_t function, const FiringValues& values,
+                       const std::shared_ptr<Pause>& pause, uint64_t firing) {
+  const auto functions = functions_.find(job);
+  if (functions == functions_.end()) return;  // the call was cancelled and has ended
+  const size_t bytes = bytes_of(values);
+  const bool copied = bytes <= kCopyBytes;
+  const Napi::ArrayBuffer array = array_of(env, values, bytes, copied);
+  firings_[job] = {Napi::Reference<Napi::ArrayBuffer>::New(array, 1), values, copied, pause,
+                   firing};
+  const Napi::Value view =
+      values.wide ? Napi::Float64Array::New(env, values.count, array, 0).As<Napi::Value>()
+                  : Napi::Float32Array::New(env, values.count, array, 0);
+  const auto outcome_of = [](const Napi::Value& returned) {
+    return returned.IsBoolean() && returned.As<Napi::Boolean>() ? Outcome::replaced
+                                                                : Outcome::edited;
+  };
+  try {
+    firing_ = true;
+    const Napi::Value returned = functions->second[function].Call({view});
+    firing_ = false;
+    if (!returned.IsPromise()) return settle(job, firing, outcome_of(returned));
+    const auto home = shared_from_this();
+    const auto resolved = Napi::Function::New(env, [=](const Napi::CallbackInfo& info) {
+      home->settle(job, firing, outcome_of(info[0]));
+    });
+    const auto rejected = Napi::Function::New(
+        env, [=](const Napi::CallbackInfo&) { home->settle(job, firing, Outcome::failed); });
+    const auto promise = returned.As<Napi::Object>();
+    promise.Get("then").As<Napi::Function>().Call(promise, {resolved, rejected});
+  } catch (const Napi::Error&) {
+    firing_ = false;
+    settle(job, firing, Outcome::failed);
+  }
+}
+
+void Environment::settle(int64_t job, uint64_t firing, Outcome outcome) {
+  const auto found = firings_.find(job);
+  if (found == firings_.end() || found->second.number != firing) return;
+  const Firing ended = std::move(found->second);
+  firings_.erase(found);
+  Napi::ArrayBuffer array = ended.array.Value();
+  const size_t bytes = bytes_of(ended.values);
+  if (outcome != Outcome::failed && array.ByteLength() != bytes) {
+    outcome = Outcome::failed;  // the function gave its memory away
+  } else if (outcome != Outcome::failed && ended.copied) {
+    std::memcpy(ended.values.data, array.Data(), bytes);
+  }
+  if (!array.IsDetached()) array.Detach();
+  ended.pause->settle(firing, outcome);
 }
 
 void Environment::report_progress(Napi::Env env, int64_t job, double done, double total) {

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "addon/engine.h"
+#include "addon/pause.h"
 #include "base/check.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
@@ -51,16 +52,35 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void post(std::function<void(Napi::Env)> task);
 
   // JavaScript thread only. While promises are under way the event loop stays alive.
-  void begin(int64_t job, Napi::Value on_progress);
+  void begin(int64_t job, Napi::Value on_progress, const std::vector<Napi::Function>& functions);
   void end(int64_t job);
   void report_progress(Napi::Env env, int64_t job, double done, double total);
+  // Runs a function hook of a call that is under way; tells `pause` when it, or the promise that it
+  // returned, has ended. The array it was given is detached then, at the latest when the call ends.
+  void fire(Napi::Env env, int64_t job, size_t function, const FiringValues& values,
+            const std::shared_ptr<Pause>& pause, uint64_t firing);
+  // Whether JavaScript is inside a function hook, where a call would wait for itself.
+  bool firing() const { return firing_; }
 
  private:
+  // What the JavaScript thread holds for a function hook that has not ended yet.
+  struct Firing {
+    Napi::Reference<Napi::ArrayBuffer> array;
+    FiringValues values;
+    bool copied;
+    std::shared_ptr<Pause> pause;
+    uint64_t number;
+  };
   void close();
+  // Ends the firing of this job, if it is this one: detaches its array and lets the engine go on.
+  void settle(int64_t job, uint64_t firing, Outcome outcome);
 
   std::map<int, Handle> handles_;
   int next_ = 1;
   std::map<int64_t, Napi::FunctionReference> progress_;
+  std::map<int64_t, std::vector<Napi::FunctionReference>> functions_;
+  std::map<int64_t, Firing> firings_;
+  bool firing_ = false;
   int pending_ = 0;
   napi_env env_ = nullptr;
   std::mutex mutex_;

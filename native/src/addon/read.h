@@ -39,8 +39,13 @@ Spec to_spec(const Reader& r);
 std::vector<TensorSource> to_sources(const Reader& r, const char* field);
 Batch to_batch(const Reader& r);
 std::vector<Site> to_sites(const Reader& r, const char* field);
+struct Control;
+// Functions among the edits are numbered and left in `control`.
 template <class T>
-std::vector<Edit<T>> to_edits(const Reader& r, const char* field);
+std::vector<Edit<T>> to_edits(const Reader& r, const char* field, Control& control);
+// Where a run starts and stops (`start`, `stopAtLayer`).
+template <class T>
+Range<T> to_range(const Reader& r);
 Readout to_readout(const Reader& r, bool rows_given);
 template <class T>
 Objective<T> to_objective(const Reader& r);

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "addon/read.h"
+#include "addon/run.h"
 #include "base/check.h"
 
 namespace keyheads::addon {
@@ -32,7 +33,11 @@ void to_site(const Reader& r, Site& site) {
   }
   site.hook = static_cast<Hook>(hook);
   site.layer = r.integer("layer");
-  site.head = r.integer("head");
+  if (r.has("heads")) {
+    site.heads = r.ints("heads");
+  } else if (const int64_t head = r.integer("head"); head != -1) {
+    site.heads = {static_cast<int32_t>(head)};
+  }
   site.all_rows = !r.has("rows");
   if (!site.all_rows) site.rows = r.ints("rows");
 }
@@ -149,20 +154,59 @@ std::vector<Site> to_sites(const Reader& r, const char* field) {
   return out;
 }
 
+// An edit that runs function number `function` of the call.
 template <class T>
-std::vector<Edit<T>> to_edits(const Reader& r, const char* field) {
+auto caller(const std::shared_ptr<Pause>& pause, size_t function) {
+  return [pause, function](const Context& ctx, const Tensor<T>& values) {
+    const Outcome outcome = pause->fire(
+        ctx, function,
+        {values.hold, values.data(), static_cast<size_t>(values.size()), sizeof(T) == 8});
+    return outcome == Outcome::replaced ? CallResult::replaced : CallResult::edited;
+  };
+}
+
+template <class T>
+std::vector<Edit<T>> to_edits(const Reader& r, const char* field, Control& control) {
   std::vector<Edit<T>> out;
   if (!r.has(field)) return out;
   for (const Reader& e : r.list(field)) {
     Edit<T>& edit = out.emplace_back();
     to_site(e, edit.site);
     edit.op = static_cast<EditOp>(
-        choice<6>(e, "op", {"zero", "set", "add", "scale", "mean", "interpolate"}));
+        choice<7>(e, "op", {"zero", "set", "add", "scale", "mean", "interpolate", "call"}));
+    if (edit.op == EditOp::call) {
+      const Napi::Value function = e.get("call");
+      if (!function.IsFunction()) fail("BAD_ARGUMENT", e.path, ".call: expected a function");
+      if (e.has("gradient") && choice<2>(e, "gradient", {"unchanged", "pass"}) == 1) {
+        edit.gradient = CallGradient::pass;
+      }
+      if (!control.pause) {
+        control.pause = std::make_shared<Pause>(Environment::of(r.object.Env()), control.job);
+      }
+      edit.call = caller<T>(control.pause, control.functions.size());
+      control.functions.push_back(function.As<Napi::Function>());
+    }
     if (e.has("value")) edit.value = e.floats<T>("value");
     if (edit.op == EditOp::scale || edit.op == EditOp::interpolate) {
       edit.factor = static_cast<T>(e.number("factor"));
     }
   }
+  return out;
+}
+
+template <class T>
+Range<T> to_range(const Reader& r) {
+  Range<T> out;
+  if (r.has("stopAtLayer")) {
+    out.last = r.integer("stopAtLayer");
+    if (out.last < 0) fail("BAD_ARGUMENT", r.path, ".stopAtLayer: expected a layer");
+  }
+  if (!r.has("start")) return out;
+  const Reader start = r.child("start");
+  out.first = start.integer("layer");
+  const std::vector<T> residual = start.floats<T>("residual");
+  out.residual = Tensor<T>(1, static_cast<int64_t>(residual.size()));
+  std::copy(residual.begin(), residual.end(), out.residual.data());
   return out;
 }
 
@@ -183,9 +227,9 @@ Readout to_readout(const Reader& r, bool rows_given) {
 
 template <class T>
 Objective<T> to_objective(const Reader& r) {
-  return {choice<2>(r, "kind", {"cross-entropy", "logits"}) == 0 ? ObjectiveKind::cross_entropy
-                                                                 : ObjectiveKind::logits,
-          r.ints("rows"), r.ints("targets"), r.floats<T>("weights")};
+  const auto kind =
+      static_cast<ObjectiveKind>(choice<3>(r, "kind", {"cross-entropy", "logits", "residual"}));
+  return {kind, r.ints("rows"), r.ints("targets"), r.floats<T>("weights")};
 }
 
 template <class T>
@@ -255,10 +299,11 @@ TrainerState<T> to_state(const Reader& r) {
   return out;
 }
 
-#define INSTANTIATE(T)                                                \
-  template std::vector<Edit<T>> to_edits(const Reader&, const char*); \
-  template Objective<T> to_objective(const Reader&);                  \
-  template SweepRequest<T> to_sweep(const Reader&);                   \
+#define INSTANTIATE(T)                                                          \
+  template std::vector<Edit<T>> to_edits(const Reader&, const char*, Control&); \
+  template Range<T> to_range(const Reader&);                                    \
+  template Objective<T> to_objective(const Reader&);                            \
+  template SweepRequest<T> to_sweep(const Reader&);                             \
   template TrainerState<T> to_state(const Reader&);
 INSTANTIATE(float)
 INSTANTIATE(double)

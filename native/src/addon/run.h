@@ -11,6 +11,8 @@ namespace keyheads::addon {
 struct Control {
   int64_t job;
   Napi::Value on_progress;
+  std::vector<Napi::Function> functions;  // function hooks, by their number
+  std::shared_ptr<Pause> pause;           // where they run; null without any
 };
 Control to_control(const Napi::Value& value);
 
@@ -22,12 +24,17 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
   using Result = std::invoke_result_t<Work, Context&>;
   const auto deferred = Napi::Promise::Deferred::New(env);
   const auto home = Environment::of(env);
+  if (home->firing()) {
+    fail("ENGINE_BUSY", "a function hook cannot call the engine that waits for it; ",
+         "make the call before or after the run");
+  }
   const int64_t number = control.job;
-  home->begin(number, control.on_progress);
+  home->begin(number, control.on_progress, control.functions);
 
   auto job = std::make_shared<Job>();
   job->number = number;
   job->owner = home.get();
+  if (control.pause) job->on_cancel = [pause = control.pause] { pause->wake(); };
   if (control.on_progress.IsFunction()) {
     using Clock = std::chrono::steady_clock;
     const auto last = std::make_shared<Clock::time_point>();

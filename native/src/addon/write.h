@@ -12,9 +12,11 @@ namespace keyheads::addon {
 Napi::Value to_js(Napi::Env env, std::vector<float> values);
 Napi::Value to_js(Napi::Env env, std::vector<double> values);
 Napi::Value to_js(Napi::Env env, std::vector<int32_t> values);
+Napi::Value to_js(Napi::Env env, Tensor<float> values);
+Napi::Value to_js(Napi::Env env, Tensor<double> values);
 
-template <class T>
-Napi::Array to_js_list(Napi::Env env, std::vector<std::vector<T>> arrays) {
+template <class Values>
+Napi::Array to_js_list(Napi::Env env, std::vector<Values> arrays) {
   Napi::Array out = Napi::Array::New(env, arrays.size());
   for (uint32_t i = 0; i < arrays.size(); ++i) out.Set(i, to_js(env, std::move(arrays[i])));
   return out;

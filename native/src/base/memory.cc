@@ -44,6 +44,27 @@ void* from_system(size_t bytes) {
   return block;
 }
 
+// Deleter of a block.
+struct Release {
+  size_t size;
+  Purpose purpose;
+  bool counted = true;
+
+  void operator()(void* p) const {
+    Account& owner = account();
+    std::lock_guard lock(owner.mutex);
+    const int64_t bytes = counted ? static_cast<int64_t>(size) : 0;
+    if (purpose == Purpose::weights) {
+      owner.info.weight_bytes -= bytes;
+      std::free(p);
+      return;
+    }
+    owner.info.bytes -= bytes;
+    owner.free[size].push_back(p);
+    owner.kept += size;
+  }
+};
+
 void trim_locked(Account& a, size_t keep) {
   while (a.kept > keep && !a.free.empty()) {
     auto largest = std::prev(a.free.end());
@@ -87,18 +108,15 @@ std::shared_ptr<void> allocate(size_t bytes, Purpose purpose) {
     (purpose == Purpose::weights ? a.info.weight_bytes : a.info.bytes) += signed_size;
     a.info.peak_bytes = std::max(a.info.peak_bytes, a.info.weight_bytes + a.info.bytes);
   }
-  return {block, [size, signed_size, purpose](void* p) {
-            Account& owner = account();
-            std::lock_guard lock(owner.mutex);
-            if (purpose == Purpose::weights) {
-              owner.info.weight_bytes -= signed_size;
-              std::free(p);
-              return;
-            }
-            owner.info.bytes -= signed_size;
-            owner.free[size].push_back(p);
-            owner.kept += size;
-          }};
+  return {block, Release{size, purpose}};
+}
+
+void hand_over(const std::shared_ptr<void>& block) {
+  auto* release = std::get_deleter<Release>(block);
+  if (!release) return;
+  std::lock_guard lock(account().mutex);
+  if (release->counted) account().info.bytes -= static_cast<int64_t>(release->size);
+  release->counted = false;
 }
 
 MemoryInfo memory_info() {

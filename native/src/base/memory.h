@@ -18,6 +18,10 @@ enum class Purpose : uint8_t { weights, work };
 // 64-byte aligned, not initialised. Throws OUT_OF_MEMORY, with the figures, beyond the limit.
 std::shared_ptr<void> allocate(size_t bytes, Purpose purpose);
 
+// Takes a block off the account: a result, which belongs to the caller from now on. Its memory is
+// kept for reuse, like any other, once the last reference is gone.
+void hand_over(const std::shared_ptr<void>& block);
+
 MemoryInfo memory_info();
 
 // Limits weights and work together while it lives; 0 is no limit. Engine thread only.

@@ -1,8 +1,11 @@
 // Ragged sequences packed one after the other, and the places in them that a request names.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <vector>
 
+#include "base/context.h"
+#include "base/tensor.h"
 #include "schema/hooks.h"
 
 namespace keyheads {
@@ -16,16 +19,22 @@ struct Batch {
   int64_t length(int64_t item) const { return offsets[item + 1] - offsets[item]; }
 };
 
-// One place in the network (Site of binding.ts). Empty rows: all of them.
+// One place in the network (Site of binding.ts). Empty heads: all of them.
 struct Site {
   Hook hook;
   int64_t layer = -1;
-  int64_t head = -1;
+  std::vector<int32_t> heads;
   bool all_rows = true;
   std::vector<int32_t> rows;
 };
 
-enum class EditOp : uint8_t { zero, set, add, scale, mean, interpolate };
+enum class EditOp : uint8_t { zero, set, add, scale, mean, interpolate, call };
+
+// What a function made of the values it was shown: changed some in place, or replaced all of them.
+enum class CallResult : uint8_t { edited, replaced };
+// Which entries hand their gradient on to what was there before: those that kept their bits, or all
+// (the function added something that does not depend on them).
+enum class CallGradient : uint8_t { unchanged, pass };
 
 template <class T>
 struct Edit {
@@ -33,6 +42,21 @@ struct Edit {
   EditOp op;
   std::vector<T> value;
   T factor = 1;
+  // With op call: sees the selection, row after row, and may write to it. Runs while the engine
+  // thread waits.
+  std::function<CallResult(Context&, const Tensor<T>&)> call;
+  CallGradient gradient = CallGradient::unchanged;
+};
+
+// Which layers are computed: [first, last), where last < 0 is all, and then the logits.
+template <class T>
+struct Range {
+  int64_t first = 0;
+  int64_t last = -1;
+  Tensor<T> residual;  // enters `first` in place of the embeddings; (rows, d_model)
+
+  bool starts() const { return static_cast<bool>(residual); }
+  bool stops() const { return last >= 0; }
 };
 
 }  // namespace keyheads

@@ -28,7 +28,8 @@ Decoder<T>::Decoder(const Model<T>& model, Graph<T>& graph, const Batch& batch, 
     for (int64_t i = 0; i < n; ++i) positions_.push_back(static_cast<int32_t>(past + i));
     segments_.push_back({batch.offsets[item], n, nullptr, nullptr, past});
     pattern_.offsets.push_back(pattern_.size);
-    pattern_.size += spec_.heads * n * n;
+    pattern_.keys.push_back(past + n);
+    pattern_.size += spec_.heads * n * (past + n);
   }
   for (const int32_t token : batch.tokens) {
     if (token < 0 || token >= spec_.vocab) {
@@ -104,20 +105,42 @@ Var<T> Decoder<T>::block(int64_t layer, Var<T> x, const std::vector<int32_t>* on
 }
 
 template <class T>
-Var<T> Decoder<T>::run(const std::vector<int32_t>& rows) {
+Var<T> Decoder<T>::run(const std::vector<int32_t>& rows, const Range<T>& range) {
+  check_range(range);
   const int64_t last = spec_.layers - 1;
   // Nobody sees the rows of the last block that are not read.
-  const bool prune =
-      static_cast<int64_t>(rows.size()) < batch_.rows() && !taps_.wanted_after_attention(last);
-  Var<T> x = embed();
-  for (int64_t layer = 0; layer < spec_.layers; ++layer) {
+  const bool prune = !range.stops() && range.first <= last &&
+                     static_cast<int64_t>(rows.size()) < batch_.rows() &&
+                     !taps_.wanted_after_attention(last);
+  Var<T> x = range.starts() ? graph_.constant(range.residual.reshaped(batch_.rows(), spec_.d_model))
+                            : embed();
+  const int64_t end = range.stops() ? range.last : spec_.layers;
+  for (int64_t layer = range.first; layer < end; ++layer) {
     x = block(layer, x, prune && layer == last ? &rows : nullptr);
     if (graph_.context().progress) graph_.context().progress(layer + 1, spec_.layers);
   }
   for (int64_t item = 0; cache_ && item < batch_.items(); ++item) {
     cache_->advance(item, batch_.length(item));
   }
+  if (range.stops()) return x;
   return prune ? block_.final_norm(x) : final_norm(x, rows);
+}
+
+template <class T>
+void Decoder<T>::check_range(const Range<T>& range) const {
+  if (range.first < 0 || range.first > spec_.layers || range.last > spec_.layers) {
+    fail("BAD_ARGUMENT", "layers ", range.first, " to ", range.last, ": expected layers from 0 to ",
+         spec_.layers);
+  }
+  if (range.stops() && range.last < range.first) {
+    fail("BAD_ARGUMENT", "the run stops before layer ", range.last, " but starts at layer ",
+         range.first);
+  }
+  if (!range.starts()) return;
+  if (range.residual.size() != batch_.rows() * spec_.d_model) {
+    fail("BAD_ARGUMENT", "the residual stream entering layer ", range.first, " has ",
+         range.residual.size(), " numbers, expected ", batch_.rows(), " rows of ", spec_.d_model);
+  }
 }
 
 template <class T>

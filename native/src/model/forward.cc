@@ -45,6 +45,22 @@ void read_selected(Context& ctx, const Model<T>& model, Mat<const T> normed,
   cap_logits(ctx, model.spec, logits);
 }
 
+// Objective residual: sum of weights[r, c] * x[rows[r], c].
+template <class T>
+void weigh_residual(const Var<T>& x, const Objective<T>& objective, BackwardResult<T>& result) {
+  if (x.grad) x.grad->tensor = Tensor<T>::zeros(x.rows(), x.cols());
+  for (size_t r = 0; r < objective.rows.size(); ++r) {
+    const T* weights = objective.weights.data() + static_cast<int64_t>(r) * x.cols();
+    double sum = 0;
+    for (int64_t c = 0; c < x.cols(); ++c) {
+      sum += static_cast<double>(weights[c]) * x.m().row(objective.rows[r])[c];
+      if (x.grad) x.grad->tensor.m.row(objective.rows[r])[c] += weights[c];
+    }
+    result.per_row.push_back(static_cast<T>(sum));
+    result.objective += sum;
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -89,15 +105,23 @@ void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const
 template <class T>
 ForwardResult<T> forward(Context& ctx, const Model<T>& model, const Batch& batch,
                          const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
-                         const Readout& readout, KvCache<T>* cache) {
+                         const Readout& readout, KvCache<T>* cache, const Range<T>& range) {
   const std::vector<Site> no_gradients;
   Graph<T> graph(ctx, nullptr, nullptr);
-  Taps<T> taps(model.spec, batch, captures, edits, no_gradients);
+  Taps<T> taps(ctx, model.spec, batch, captures, edits, no_gradients, range);
   Decoder<T> decoder(model, graph, batch, taps, cache);
   check_rows(readout.rows, batch.rows(), "readout");
-  const Var<T> normed = decoder.run(readout.rows);
+  if (cache && (range.starts() || range.stops())) {
+    fail("BAD_ARGUMENT", "a run with a cache computes all layers; leave out the cache, or the ",
+         "layers to start and stop at");
+  }
+  if (readout.wanted && range.stops()) {
+    fail("BAD_ARGUMENT", "a run that stops before layer ", range.last, " has no logits to read");
+  }
+  const Var<T> end = decoder.run(readout.rows, range);
   ForwardResult<T> result;
-  if (readout.wanted) read_logits<T>(ctx, model, normed.m(), readout, result.readout);
+  if (range.stops()) result.residual = Tensor<T>::copy_of(end.value);
+  if (readout.wanted) read_logits<T>(ctx, model, end.m(), readout, result.readout);
   taps.check_all_fired();
   result.captures = std::move(taps.captures);
   return result;
@@ -107,26 +131,38 @@ template <class T>
 BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& batch,
                            const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
                            const std::vector<Site>& gradients, const Objective<T>& objective,
-                           const SliceMap<T>* slices) {
+                           const SliceMap<T>* slices, const Range<T>& range) {
   Tape tape;
   Graph<T> graph(ctx, &tape, slices);
-  Taps<T> taps(model.spec, batch, captures, edits, gradients);
+  Taps<T> taps(ctx, model.spec, batch, captures, edits, gradients, range);
   Decoder<T> decoder(model, graph, batch, taps, nullptr);
   const auto rows = static_cast<int64_t>(objective.rows.size());
   const int64_t vocab = model.spec.vocab;
   check_rows(objective.rows, batch.rows(), "objective");
   check_tokens(objective.targets, vocab, "objective");
+  if (range.stops() != (objective.kind == ObjectiveKind::residual)) {
+    fail("BAD_ARGUMENT", "objective: kind residual is for runs that stop before a layer, which ",
+         "have no logits; the others take cross-entropy or logits");
+  }
+  const bool of_residual = range.stops();
   const auto width = static_cast<int64_t>(rows ? objective.targets.size() / rows : 0);
-  if (rows == 0 || objective.targets.size() != objective.weights.size() ||
-      static_cast<int64_t>(objective.targets.size()) != rows * width ||
-      (objective.kind == ObjectiveKind::cross_entropy && width != 1)) {
+  const auto weights = static_cast<int64_t>(objective.weights.size());
+  if (of_residual && (rows == 0 || weights != rows * model.spec.d_model)) {
+    fail("BAD_ARGUMENT", "objective: ", weights, " weights for ", rows, " rows of ",
+         model.spec.d_model);
+  }
+  if (!of_residual && (rows == 0 || objective.targets.size() != objective.weights.size() ||
+                       static_cast<int64_t>(objective.targets.size()) != rows * width ||
+                       (objective.kind == ObjectiveKind::cross_entropy && width != 1))) {
     fail("BAD_ARGUMENT", "objective: ", rows, " rows, ", objective.targets.size(), " targets and ",
          objective.weights.size(), " weights do not fit together");
   }
 
   BackwardResult<T> result;
-  {
-    const Var<T> normed = decoder.run(objective.rows);
+  if (of_residual) {
+    weigh_residual(decoder.run({}, range), objective, result);
+  } else {
+    const Var<T> normed = decoder.run(objective.rows, range);
     const Var<T> logits =
         graph.soft_cap(graph.linear(normed, *model.weights.unembed, model.weights.unembed_bias),
                        static_cast<T>(model.spec.logit_cap));
@@ -169,11 +205,11 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
                             ReadoutResult<T>&);                                              \
   template ForwardResult<T> forward(Context&, const Model<T>&, const Batch&,                 \
                                     const std::vector<Site>&, const std::vector<Edit<T>>&,   \
-                                    const Readout&, KvCache<T>*);                            \
+                                    const Readout&, KvCache<T>*, const Range<T>&);           \
   template BackwardResult<T> backward(Context&, const Model<T>&, const Batch&,               \
                                       const std::vector<Site>&, const std::vector<Edit<T>>&, \
                                       const std::vector<Site>&, const Objective<T>&,         \
-                                      const SliceMap<T>*);
+                                      const SliceMap<T>*, const Range<T>&);
 INSTANTIATE(float)
 INSTANTIATE(double)
 #undef INSTANTIATE

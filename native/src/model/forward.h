@@ -30,10 +30,11 @@ struct ReadoutResult {
 template <class T>
 struct ForwardResult {
   ReadoutResult<T> readout;
-  std::vector<std::vector<T>> captures;
+  std::vector<Tensor<T>> captures;
+  Tensor<T> residual;  // of a range that stops
 };
 
-enum class ObjectiveKind : uint8_t { cross_entropy, logits };
+enum class ObjectiveKind : uint8_t { cross_entropy, logits, residual };
 
 template <class T>
 struct Objective {
@@ -47,20 +48,20 @@ template <class T>
 struct BackwardResult {
   double objective = 0;
   std::vector<T> per_row;
-  std::vector<std::vector<T>> captures, gradients;
+  std::vector<Tensor<T>> captures, gradients;
 };
 
 template <class T>
 ForwardResult<T> forward(Context& ctx, const Model<T>& model, const Batch& batch,
                          const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
-                         const Readout& readout, KvCache<T>* cache);
+                         const Readout& readout, KvCache<T>* cache, const Range<T>& range = {});
 
 // With `slices`, the gradients of the selected weights are added to them.
 template <class T>
 BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& batch,
                            const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
                            const std::vector<Site>& gradients, const Objective<T>& objective,
-                           const SliceMap<T>* slices);
+                           const SliceMap<T>* slices, const Range<T>& range = {});
 
 // Logits of already normed rows, with the model's bias and cap, in chunks so that no more than a
 // few megabytes of them exist.

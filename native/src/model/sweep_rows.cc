@@ -13,9 +13,9 @@ namespace {
 // What the base run leaves behind, per layer.
 template <class T>
 struct Base {
-  std::vector<std::vector<T>> resid_pre, z, attn_raw, mlp_raw;  // END rows
-  std::vector<std::vector<T>> k, v;  // every row, keys as attention uses them; only if needed
-  std::vector<T> last;               // END rows of the last resid_post
+  std::vector<Tensor<T>> resid_pre, z, attn_raw, mlp_raw;  // END rows
+  std::vector<Tensor<T>> k, v;  // every row, keys as attention uses them; only if needed
+  Tensor<T> last;               // END rows of the last resid_post
 };
 
 template <class T>
@@ -28,7 +28,7 @@ class RowSweep {
         chunk_(chunk),
         items_(chunk.batch.items()),
         graph_(ctx, nullptr, nullptr),
-        taps_(spec_, chunk.batch, no_sites_, no_edits_, no_sites_),
+        taps_(ctx, spec_, chunk.batch, no_sites_, no_edits_, no_sites_),
         block_(model, graph_, taps_) {}
 
   void run() {
@@ -100,7 +100,7 @@ class RowSweep {
     ForwardResult<T> run = forward<T>(ctx_, model_, chunk_.batch, sites, {}, readout, nullptr);
     chunk_.store_base(run.readout);
     size_t next = 0;
-    const auto take = [&](std::vector<std::vector<T>>& into) {
+    const auto take = [&](std::vector<Tensor<T>>& into) {
       into.push_back(std::move(run.captures[next++]));
     };
     for (int64_t l = 0; l < spec_.layers; ++l) {
@@ -122,32 +122,30 @@ class RowSweep {
       for (int32_t p = 0; p < chunk_.batch.length(i); ++p) positions.push_back(p);
     }
     for (int64_t l = 0; l < spec_.layers; ++l) {
-      Tensor<T> k(chunk_.batch.rows(), spec_.kv_width());
-      std::copy(base_.k[l].begin(), base_.k[l].end(), k.data());
-      const Tensor<T> placed = block_.placed_keys(l, graph_.constant(k), positions).value;
-      std::copy_n(placed.data(), placed.size(), base_.k[l].begin());
+      const Tensor<T> k = base_.k[l].reshaped(chunk_.batch.rows(), spec_.kv_width());
+      base_.k[l] = block_.placed_keys(l, graph_.constant(k), positions).value;
     }
   }
 
   // Appends the rows of the variants that begin at this layer.
-  Tensor<T> join(Tensor<T> x, int64_t layer, const std::vector<T>& entering) {
+  Tensor<T> join(Tensor<T> x, int64_t layer, const Tensor<T>& entering) {
     int64_t last = active_;
     while (last < static_cast<int64_t>(order_.size()) && first_layer(order_[last]) == layer) ++last;
     if (last == active_) return x;
     Tensor<T> joined(last * items_, spec_.d_model);
     if (x) std::copy_n(x.data(), x.size(), joined.data());
     for (int64_t i = active_; i < last; ++i) {
-      std::copy(entering.begin(), entering.end(), joined.m.row(i * items_));
+      std::copy_n(entering.data(), entering.size(), joined.m.row(i * items_));
     }
     active_ = last;
     return joined;
   }
 
   // END rows of the base run, once for every active variant
-  Tensor<T> repeated(const std::vector<T>& base) const {
+  Tensor<T> repeated(const Tensor<T>& base) const {
     Tensor<T> out(active_ * items_, spec_.d_model);
     for (int64_t i = 0; i < active_; ++i) {
-      std::copy(base.begin(), base.end(), out.m.row(i * items_));
+      std::copy_n(base.data(), base.size(), out.m.row(i * items_));
     }
     return out;
   }

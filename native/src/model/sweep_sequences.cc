@@ -11,7 +11,7 @@ template <class T>
 Edit<T> edit_of(const Model<T>& model, const SweepChunk<T>& chunk, const VariantEdit& v) {
   Edit<T> edit;
   edit.site.layer = v.layer;
-  edit.site.head = v.head;
+  if (v.head >= 0) edit.site.heads = {static_cast<int32_t>(v.head)};
   edit.site.hook = v.head < 0 ? Hook::mlp_out_raw : Hook::z;
   edit.op = v.bank < 0 ? EditOp::zero : EditOp::set;
   if (v.bank < 0) return edit;
@@ -49,7 +49,7 @@ void sweep_sequences(Context& ctx, const Model<T>& model, const SweepChunk<T>& c
   std::vector<Var<T>> entering;  // resid_pre of every layer, then the last resid_post
   {
     const std::vector<Edit<T>> no_edits;
-    Taps<T> taps(model.spec, chunk.batch, none, no_edits, none);
+    Taps<T> taps(ctx, model.spec, chunk.batch, none, no_edits, none);
     Decoder<T> decoder(model, graph, chunk.batch, taps, nullptr);
     entering.push_back(decoder.embed());
     for (int64_t l = 0; l < layers; ++l) entering.push_back(decoder.block(l, entering.back()));
@@ -62,7 +62,7 @@ void sweep_sequences(Context& ctx, const Model<T>& model, const SweepChunk<T>& c
       edits.push_back(edit_of(model, chunk, e));
       first = std::min<int64_t>(first, e.layer);
     }
-    Taps<T> taps(model.spec, chunk.batch, none, edits, none);
+    Taps<T> taps(ctx, model.spec, chunk.batch, none, edits, none);
     Decoder<T> decoder(model, graph, chunk.batch, taps, nullptr);
     Var<T> x = entering[first];
     for (int64_t l = first; l < layers; ++l) x = decoder.block(l, x);

@@ -1,8 +1,10 @@
 #include "model/tap.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/check.h"
+#include "base/parallel.h"
 
 namespace keyheads {
 namespace {
@@ -12,7 +14,7 @@ int64_t head_count(const HookInfo& info, const Spec& spec) {
 }
 
 const char* op_name(EditOp op) {
-  constexpr const char* names[] = {"zero", "set", "add", "scale", "mean", "interpolate"};
+  constexpr const char* names[] = {"zero", "set", "add", "scale", "mean", "interpolate", "call"};
   return names[static_cast<size_t>(op)];
 }
 
@@ -40,20 +42,31 @@ bool exists(const HookInfo& info, const Spec& spec) {
   return true;
 }
 
+template <class T>
+void add_to_gradient(const Var<T>& x, const Tensor<T>& d) {
+  bool accumulate;
+  const Mat<T> target = x.grad->target(x.rows(), x.cols(), accumulate);
+  for (int64_t i = 0; i < d.size(); ++i) {
+    target.data[i] = accumulate ? target.data[i] + d.data()[i] : d.data()[i];
+  }
+}
+
 }  // namespace
 
 template <class T>
-Taps<T>::Taps(const Spec& spec, const Batch& batch, const std::vector<Site>& captures,
-              const std::vector<Edit<T>>& edits, const std::vector<Site>& gradients)
+Taps<T>::Taps(Context& ctx, const Spec& spec, const Batch& batch, const std::vector<Site>& captures,
+              const std::vector<Edit<T>>& edits, const std::vector<Site>& gradients,
+              const Range<T>& range)
     : captures(captures.size()),
       gradients(gradients.size()),
+      ctx_(ctx),
       spec_(spec),
       batch_(batch),
       capture_sites_(captures),
       edits_(edits),
       gradient_sites_(gradients) {
   const auto add = [&](Index& index, const Site& site, size_t i, const char* what) {
-    validate(site, what);
+    validate(site, what, range);
     index[{site.hook, site.layer}].push_back(i);
     fired_[{site.hook, site.layer}] = false;
   };
@@ -71,17 +84,36 @@ bool Taps<T>::wanted_after_attention(int64_t layer) const {
 }
 
 template <class T>
-void Taps<T>::validate(const Site& site, const char* what) const {
+void Taps<T>::validate(const Site& site, const char* what, const Range<T>& range) const {
   const HookInfo& info = info_of(site.hook);
   if (!exists(info, spec_)) fail("BAD_ARGUMENT", what, ": this model has no ", info.name);
   if (info.per == Per::model ? site.layer != -1 : site.layer < 0 || site.layer >= spec_.layers) {
     fail("BAD_ARGUMENT", what, ": ", info.name, " has no layer ", site.layer, "; this model has ",
          spec_.layers, " layers");
   }
+  const int64_t last = range.stops() ? range.last : spec_.layers;
+  const bool before = site.hook == Hook::embed || site.hook == Hook::pos_embed;
+  const bool computed = info.per == Per::layer ? site.layer >= range.first && site.layer < last
+                        : before               ? !range.starts()
+                                               : !range.stops();
+  if (!computed) {
+    fail("BAD_ARGUMENT", what, ": ", info.name,
+         info.per == Per::layer ? " of layer " + std::to_string(site.layer) : std::string(),
+         " is not computed in this run, which starts at ",
+         range.starts() ? "layer " + std::to_string(range.first) : "the embeddings", " and stops ",
+         range.stops() ? "before layer " + std::to_string(last) : "at the logits");
+  }
   const int64_t heads = head_count(info, spec_);
-  if (site.head != -1 && (info.heads == Heads::none || site.head < 0 || site.head >= heads)) {
-    fail("BAD_ARGUMENT", what, ": ", info.name, " has no head ", site.head, "; it has ",
-         info.heads == Heads::none ? 0 : heads, " heads");
+  for (size_t i = 0; i < site.heads.size(); ++i) {
+    const int32_t head = site.heads[i];
+    if (info.heads == Heads::none || head < 0 || head >= heads) {
+      fail("BAD_ARGUMENT", what, ": ", info.name, " has no head ", head, "; it has ",
+           info.heads == Heads::none ? 0 : heads, " heads");
+    }
+    if (i > 0 && head <= site.heads[i - 1]) {
+      fail("BAD_ARGUMENT", what, ": heads of ", info.name, " must ascend, found ", head, " after ",
+           site.heads[i - 1]);
+    }
   }
   if (site.hook == Hook::attn_in && spec_.heads != spec_.kv_heads) {
     fail("BAD_ARGUMENT", what, ": hook_attn_in is not defined with grouped queries; use ",
@@ -97,15 +129,15 @@ void Taps<T>::validate(const Site& site, const char* what) const {
 }
 
 template <class T>
-std::vector<typename Taps<T>::Span> Taps<T>::spans(const Site& site, int64_t cols,
-                                                   const PatternLayout* pattern) const {
-  const HookInfo& info = info_of(site.hook);
-  std::vector<Span> out;
+typename Taps<T>::Selection Taps<T>::select(const Site& site, int64_t cols,
+                                            const PatternLayout* pattern) const {
+  Selection out;
   if (!pattern) {
-    const int64_t width = cols / head_count(info, spec_);
+    const int64_t width = cols / head_count(info_of(site.hook), spec_);
+    out.row = site.heads.empty() ? cols : static_cast<int64_t>(site.heads.size()) * width;
     const auto add = [&](int64_t row) {
-      out.push_back(site.head < 0 ? Span{row * cols, cols}
-                                  : Span{row * cols + site.head * width, width});
+      if (site.heads.empty()) out.add(row * cols, cols);
+      for (const int32_t head : site.heads) out.add(row * cols + head * width, width);
     };
     if (site.all_rows) {
       for (int64_t row = 0; row < batch_.rows(); ++row) add(row);
@@ -114,62 +146,107 @@ std::vector<typename Taps<T>::Span> Taps<T>::spans(const Site& site, int64_t col
     }
     return out;
   }
-  const int64_t first = std::max<int64_t>(site.head, 0);
-  const int64_t last = site.head < 0 ? spec_.heads : site.head + 1;
+  std::vector<int32_t> heads = site.heads;
+  for (int32_t h = 0; site.heads.empty() && h < spec_.heads; ++h) heads.push_back(h);
   size_t next = 0;
   for (int64_t item = 0; item < batch_.items(); ++item) {
-    const int64_t n = batch_.length(item);
+    const int64_t n = batch_.length(item), keys = pattern->keys[item];
+    const int64_t start = pattern->offsets[item];
     if (site.all_rows) {
-      out.push_back({pattern->offsets[item] + first * n * n, (last - first) * n * n});
+      for (const int32_t h : heads) out.add(start + h * n * keys, n * keys);
       continue;
     }
-    for (; next < site.rows.size() && site.rows[next] < batch_.offsets[item + 1]; ++next) {
-      const int64_t query = site.rows[next] - batch_.offsets[item];
-      for (int64_t h = first; h < last; ++h) {
-        out.push_back({pattern->offsets[item] + (h * n + query) * n, n});
+    const size_t first = next;
+    while (next < site.rows.size() && site.rows[next] < batch_.offsets[item + 1]) ++next;
+    for (const int32_t h : heads) {
+      for (size_t i = first; i < next; ++i) {
+        const int64_t query = site.rows[i] - batch_.offsets[item];
+        out.add(start + (h * n + query) * keys, keys);
       }
     }
   }
   return out;
 }
 
+// Calls move(offset, at, length) for pieces of the selection, from several threads where it is
+// large. Neighbouring spans are one piece.
+template <class Spans, class Move>
+void in_pieces(Context& ctx, const Spans& spans, int64_t size, const Move& move) {
+  constexpr int64_t kPiece = 32768, kParallel = 131072;
+  Spans pieces;
+  for (const auto& s : spans) {
+    if (pieces.empty() || pieces.back().offset + pieces.back().length != s.offset) {
+      pieces.push_back(s);
+    } else {
+      pieces.back().length += s.length;
+    }
+  }
+  if (size < kParallel) {
+    for (const auto& p : pieces) move(p.offset, p.at, p.length);
+    return;
+  }
+  // Chunk c is the part [c, c + 1) * kPiece of the selection.
+  parallel_for(ctx, (size + kPiece - 1) / kPiece, [&](int64_t c) {
+    const int64_t begin = c * kPiece, end = std::min(size, begin + kPiece);
+    auto p = std::upper_bound(pieces.begin(), pieces.end(), begin,
+                              [](int64_t at, const auto& piece) { return at < piece.at; });
+    for (--p; p != pieces.end() && p->at < end; ++p) {
+      const int64_t from = std::max(begin, p->at), to = std::min(end, p->at + p->length);
+      move(p->offset + from - p->at, from, to - from);
+    }
+  });
+}
+
 template <class T>
-Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, Var<T> x, const PatternLayout* pattern) {
+Tensor<T> Taps<T>::copy_out(const Site& site, const Tensor<T>& value,
+                            const PatternLayout* pattern) const {
+  const Selection chosen = select(site, value.cols(), pattern);
+  Tensor<T> out(1, chosen.size);
+  in_pieces(ctx_, chosen.spans, chosen.size, [&](int64_t offset, int64_t at, int64_t length) {
+    std::copy_n(value.data() + offset, length, out.data() + at);
+  });
+  return out;
+}
+
+template <class T>
+Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const PatternLayout* pattern) {
   const HookInfo& info = info_of(e.site.hook);
-  const std::vector<Span> where = spans(e.site, x.cols(), pattern);
-  int64_t total = 0;
-  for (const Span& s : where) total += s.length;
-  const int64_t row = where.empty() ? 0 : where.front().length;
+  const Selection where = select(e.site, x.cols(), pattern);
   const auto given = static_cast<int64_t>(e.value.size());
   const bool needs_value =
       e.op == EditOp::set || e.op == EditOp::add || e.op == EditOp::interpolate;
-  if (needs_value && given != total && given != 1 && (pattern || given != row)) {
+  if (needs_value && given != where.size && given != 1 && (pattern || given != where.row)) {
     fail("BAD_ARGUMENT", "edit ", op_name(e.op), " at ", info.name, ": value has ", given,
-         " elements, expected ", total, pattern ? "" : ", or one row of ",
-         pattern ? std::string() : std::to_string(row), ", or 1");
+         " elements, expected ", where.size, pattern ? "" : ", or one row of ",
+         pattern ? std::string() : std::to_string(where.row), ", or 1");
   }
   if (e.op == EditOp::mean && pattern) {
     fail("BAD_ARGUMENT", "edit mean is not defined at ", info.name, "; use set");
   }
-  std::vector<T> mean;
-  if (e.op == EditOp::mean && !where.empty()) {
-    std::vector<double> sum(static_cast<size_t>(row), 0.0);
-    for (const Span& s : where) {
-      for (int64_t i = 0; i < row; ++i) sum[i] += x.value.data()[s.offset + i];
+  // Sums over the rows of what `data` holds, divided by their number.
+  const auto mean_of = [](const Selection& chosen, const T* data) {
+    std::vector<double> sum(static_cast<size_t>(chosen.row), 0.0);
+    for (const Span& s : chosen.spans) {
+      for (int64_t i = 0; i < s.length; ++i) sum[(s.at + i) % chosen.row] += data[s.offset + i];
     }
-    for (const double v : sum)
-      mean.push_back(static_cast<T>(v / static_cast<double>(where.size())));
-  }
+    std::vector<T> mean;
+    for (const double v : sum) {
+      mean.push_back(static_cast<T>(v / static_cast<double>(chosen.rows())));
+    }
+    return mean;
+  };
+  std::vector<T> mean;
+  if (e.op == EditOp::mean && where.size > 0) mean = mean_of(where, x.value.data());
 
   Var<T> y{Tensor<T>::copy_of(x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
-  int64_t seen = 0;
-  for (const Span& s : where) {
+  for (const Span& s : where.spans) {
     T* out = y.value.data() + s.offset;
-    for (int64_t i = 0; i < s.length; ++i, ++seen) {
-      const T v = !needs_value     ? T(0)
-                  : given == total ? e.value[seen]
-                  : given == 1     ? e.value[0]
-                                   : e.value[i];
+    const int64_t column = where.row ? s.at % where.row : 0;
+    for (int64_t i = 0; i < s.length; ++i) {
+      const T v = !needs_value          ? T(0)
+                  : given == where.size ? e.value[s.at + i]
+                  : given == 1          ? e.value[0]
+                                        : e.value[column + i];
       switch (e.op) {
         case EditOp::zero:
           out[i] = 0;
@@ -184,50 +261,91 @@ Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, Var<T> x, const PatternLayout
           out[i] *= e.factor;
           break;
         case EditOp::mean:
-          out[i] = mean[i];
+          out[i] = mean[column + i];
           break;
         case EditOp::interpolate:
           out[i] = (1 - e.factor) * out[i] + e.factor * v;
+          break;
+        case EditOp::call:
           break;
       }
     }
   }
   if (!tape || !x.grad) return y;
 
-  tape->record([x, y, where, row, op = e.op, factor = e.factor] {
+  tape->record([x, y, where, mean_of, op = e.op, factor = e.factor] {
     if (!y.grad->tensor) return;
     Tensor<T> d = Tensor<T>::copy_of(y.grad->tensor);
-    std::vector<double> sum(op == EditOp::mean ? static_cast<size_t>(row) : 0, 0.0);
-    for (const Span& s : where) {
-      for (size_t i = 0; i < sum.size(); ++i) sum[i] += d.data()[s.offset + i];
-    }
-    for (const Span& s : where) {
+    std::vector<T> shared;
+    if (op == EditOp::mean && where.size > 0) shared = mean_of(where, d.data());
+    for (const Span& s : where.spans) {
       T* g = d.data() + s.offset;
+      const int64_t column = where.row ? s.at % where.row : 0;
       for (int64_t i = 0; i < s.length; ++i) {
         switch (op) {
           case EditOp::zero:
           case EditOp::set:
             g[i] = 0;
             break;
-          case EditOp::add:
-            break;
           case EditOp::scale:
             g[i] *= factor;
             break;
           case EditOp::mean:
-            g[i] = static_cast<T>(sum[i] / static_cast<double>(where.size()));
+            g[i] = shared[column + i];
             break;
           case EditOp::interpolate:
             g[i] *= 1 - factor;
             break;
+          case EditOp::add:
+          case EditOp::call:
+            break;
         }
       }
     }
-    bool accumulate;
-    const Mat<T> target = x.grad->target(x.rows(), x.cols(), accumulate);
-    for (int64_t i = 0; i < d.size(); ++i) {
-      target.data[i] = accumulate ? target.data[i] + d.data()[i] : d.data()[i];
+    add_to_gradient(x, d);
+  });
+  return y;
+}
+
+template <class T>
+Var<T> Taps<T>::call(Tape* tape, const Edit<T>& e, const Var<T>& x, const PatternLayout* pattern) {
+  const Selection where = select(e.site, x.cols(), pattern);
+  Var<T> y{Tensor<T>(x.rows(), x.cols()), x.grad ? std::make_shared<Grad<T>>() : nullptr};
+  const auto copy = [&](const T* from, T* to) {
+    const std::vector<Span> all{{0, x.value.size(), 0}};
+    in_pieces(ctx_, all, x.value.size(), [&](int64_t offset, int64_t, int64_t length) {
+      std::copy_n(from + offset, length, to + offset);
+    });
+  };
+  copy(x.value.data(), y.value.data());
+  CallResult result;
+  if (where.size == x.value.size()) {
+    result = e.call(ctx_, y.value);  // the selection is the whole value, in its order
+  } else {
+    Tensor<T> values(1, where.size);
+    in_pieces(ctx_, where.spans, where.size, [&](int64_t offset, int64_t at, int64_t length) {
+      std::copy_n(x.value.data() + offset, length, values.data() + at);
+    });
+    result = e.call(ctx_, values);
+    in_pieces(ctx_, where.spans, where.size, [&](int64_t offset, int64_t at, int64_t length) {
+      std::copy_n(values.data() + at, length, y.value.data() + offset);
+    });
+  }
+  if (!tape || !x.grad) return y;
+
+  tape->record([x, y, where, result, gradient = e.gradient] {
+    if (!y.grad->tensor) return;
+    using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+    Tensor<T> d = Tensor<T>::copy_of(y.grad->tensor);
+    for (const Span& s : where.spans) {
+      if (gradient == CallGradient::pass) break;
+      for (int64_t i = s.offset; i < s.offset + s.length; ++i) {
+        const bool kept =
+            std::bit_cast<Bits>(x.value.data()[i]) == std::bit_cast<Bits>(y.value.data()[i]);
+        if (result == CallResult::replaced || !kept) d.data()[i] = 0;
+      }
     }
+    add_to_gradient(x, d);
   });
   return y;
 }
@@ -244,17 +362,12 @@ Var<T> Taps<T>::tap(Tape* tape, Hook hook, int64_t layer, Var<T> x, const Patter
       for (const size_t i : found->second) use(i);
     }
   };
-  each(edits_at_, [&](size_t i) { x = edit(tape, edits_[i], x, pattern); });
-  const auto copy_out = [](const std::vector<Span>& where, const T* data, std::vector<T>& out) {
-    for (const Span& s : where) out.insert(out.end(), data + s.offset, data + s.offset + s.length);
-  };
-  each(captures_at_, [&](size_t i) {
-    const auto where = spans(capture_sites_[i], x.cols(), pattern);
-    int64_t total = 0;
-    for (const Span& s : where) total += s.length;
-    captures[i].reserve(static_cast<size_t>(total));
-    copy_out(where, x.value.data(), captures[i]);
+  each(edits_at_, [&](size_t i) {
+    x = edits_[i].op == EditOp::call ? call(tape, edits_[i], x, pattern)
+                                     : edit(tape, edits_[i], x, pattern);
   });
+  each(captures_at_,
+       [&](size_t i) { captures[i] = copy_out(capture_sites_[i], x.value, pattern); });
   if (!tape || !has(gradients_at_, hook, layer)) return x;
 
   // A node of its own, so that its gradient is the sum over everything that reads it.
@@ -262,19 +375,9 @@ Var<T> Taps<T>::tap(Tape* tape, Hook hook, int64_t layer, Var<T> x, const Patter
   tape->record([this, x, y, hook, layer, pattern] {
     if (!y.grad->tensor) y.grad->tensor = Tensor<T>::zeros(y.rows(), y.cols());
     for (const size_t i : gradients_at_.at({hook, layer})) {
-      const auto where = spans(gradient_sites_[i], y.cols(), pattern);
-      for (const Span& s : where) {
-        const T* from = y.grad->tensor.data() + s.offset;
-        gradients[i].insert(gradients[i].end(), from, from + s.length);
-      }
+      gradients[i] = copy_out(gradient_sites_[i], y.grad->tensor, pattern);
     }
-    if (!x.grad) return;
-    bool accumulate;
-    const Mat<T> target = x.grad->target(x.rows(), x.cols(), accumulate);
-    const T* from = y.grad->tensor.data();
-    for (int64_t i = 0; i < y.value.size(); ++i) {
-      target.data[i] = accumulate ? target.data[i] + from[i] : from[i];
-    }
+    if (x.grad) add_to_gradient(x, y.grad->tensor);
   });
   return y;
 }

@@ -1,6 +1,7 @@
 // The hook points of one run. Where a value is born the decoder calls `tap`; it applies the edits
 // of that point in order, then copies the value out for the captures, and on the way back copies
-// the gradient out. Every request is accounted for: one that never fired is an error.
+// the gradient out. Every request is accounted for: one that never fired is an error. A point that
+// nobody asked for costs one look into an empty table.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -12,17 +13,19 @@
 
 namespace keyheads {
 
-// Where a pattern buffer keeps each item: [heads, n, n] at offsets[i].
+// Where a pattern buffer keeps each item: [heads, n, keys[i]] at offsets[i].
 struct PatternLayout {
   std::vector<int64_t> offsets;
+  std::vector<int64_t> keys;
   int64_t size = 0;
 };
 
 template <class T>
 class Taps {
  public:
-  Taps(const Spec& spec, const Batch& batch, const std::vector<Site>& captures,
-       const std::vector<Edit<T>>& edits, const std::vector<Site>& gradients);
+  Taps(Context& ctx, const Spec& spec, const Batch& batch, const std::vector<Site>& captures,
+       const std::vector<Edit<T>>& edits, const std::vector<Site>& gradients,
+       const Range<T>& range = {});
 
   bool captured(Hook hook, int64_t layer) const { return has(captures_at_, hook, layer); }
   // Edited, or its gradient wanted: the value that flows on must be a node of its own.
@@ -39,15 +42,28 @@ class Taps {
   Var<T> tap(Tape* tape, Hook hook, int64_t layer, Var<T> x,
              const PatternLayout* pattern = nullptr);
 
-  std::vector<std::vector<T>> captures;   // in the order of the request
-  std::vector<std::vector<T>> gradients;  // likewise, filled by the backward pass
+  std::vector<Tensor<T>> captures;   // (1, size), in the order of the request
+  std::vector<Tensor<T>> gradients;  // likewise, filled by the backward pass
 
   // Throws if a request named a point that this run did not pass.
   void check_all_fired() const;
 
  private:
+  // `length` numbers of a point's value, and where they stand in the selection.
   struct Span {
-    int64_t offset, length;
+    int64_t offset, length, at;
+  };
+  // The chosen part of a value, cut into its rows (and heads) or into larger pieces.
+  struct Selection {
+    std::vector<Span> spans;
+    int64_t size = 0;
+    int64_t row = 0;  // numbers of one row, all chosen heads; 0 where rows differ in length
+
+    void add(int64_t offset, int64_t length) {
+      spans.push_back({offset, length, size});
+      size += length;
+    }
+    int64_t rows() const { return row ? size / row : 0; }
   };
   using Key = std::pair<Hook, int64_t>;
   using Index = std::map<Key, std::vector<size_t>>;
@@ -55,10 +71,13 @@ class Taps {
   static bool has(const Index& index, Hook hook, int64_t layer) {
     return index.contains({hook, layer});
   }
-  void validate(const Site& site, const char* what) const;
-  std::vector<Span> spans(const Site& site, int64_t cols, const PatternLayout* pattern) const;
-  Var<T> edit(Tape* tape, const Edit<T>& edit, Var<T> x, const PatternLayout* pattern);
+  void validate(const Site& site, const char* what, const Range<T>& range) const;
+  Selection select(const Site& site, int64_t cols, const PatternLayout* pattern) const;
+  Tensor<T> copy_out(const Site& site, const Tensor<T>& value, const PatternLayout* pattern) const;
+  Var<T> edit(Tape* tape, const Edit<T>& edit, const Var<T>& x, const PatternLayout* pattern);
+  Var<T> call(Tape* tape, const Edit<T>& edit, const Var<T>& x, const PatternLayout* pattern);
 
+  Context& ctx_;
   const Spec& spec_;
   const Batch& batch_;
   const std::vector<Site>& capture_sites_;

@@ -22,7 +22,7 @@ enum class When : uint8_t {
 };
 
 enum class Hook : uint8_t {
-#define HOOK(id, name, per, heads, rows, width, when, equation) id,
+#define HOOK(id, name, per, heads, rows, width, when, equation, alias, llama, gpt2) id,
 #include "schema/hooks.def"
 #undef HOOK
 };
@@ -37,7 +37,7 @@ struct HookInfo {
 };
 
 inline constexpr std::array kHooks{
-#define HOOK(id, name, per, heads, rows, width, when, equation) \
+#define HOOK(id, name, per, heads, rows, width, when, equation, alias, llama, gpt2) \
   HookInfo{name, Per::per, Heads::heads, Rows::rows, Width::width, When::when},
 #include "schema/hooks.def"
 #undef HOOK

@@ -16,6 +16,8 @@ export type ErrorCode =
   | "VERIFICATION_FAILED"
   | "CANCELLED"
   | "DISPOSED"
+  | "ENGINE_BUSY"
+  | "HOOK_FAILED"
   | "NON_FINITE"
   | "WRITE_FAILED"
   | "INTERNAL";

@@ -1,7 +1,8 @@
 // Names of hook points, generated from the table that the engine was built with. The strings are
-// TransformerLens v2's ("blocks.3.attn.hook_z"); a name that this model does not have is an error,
-// because a hook that silently does nothing is the field's oldest trap.
-import { hookTable, type ModelSpec } from "@keyheads/native";
+// TransformerLens v2's ("blocks.3.attn.hook_z"), and v3's are understood ("blocks.3.attn.o.hook_in");
+// a name that this model does not have is an error, because a hook that silently does nothing is the
+// field's oldest trap.
+import { hookAliases, hookTable, type ModelSpec } from "@keyheads/native";
 import { KeyheadsError } from "./errors.ts";
 
 type Table = typeof hookTable;
@@ -30,15 +31,36 @@ export interface HookPoint {
   readonly id: HookId;
   readonly info: HookInfo;
   readonly layer: number;
+  /** The name of the table, whichever was asked for. */
+  readonly name: string;
 }
 
 const byName = new Map(Object.entries(hookTable).map(([id, info]) => [info.name as string, id]));
 
-/** Finds a hook by its full name. Throws UNKNOWN_HOOK with near names, or why this model lacks it. */
+/** Models in which an alias means what the table says. */
+const holds = {
+  gated: (spec: ModelSpec) => spec.gated,
+  plain: (spec: ModelSpec) => !spec.gated,
+  prenorm: (spec: ModelSpec) => spec.normPlacement !== "post",
+  postnorm: (spec: ModelSpec) => spec.normPlacement !== "pre",
+  no_postnorm: (spec: ModelSpec) => spec.normPlacement === "pre",
+};
+
+function aliased(name: string, spec: ModelSpec): string | undefined {
+  return hookAliases.find(
+    (alias) => alias.name === name && (!("only" in alias) || holds[alias.only](spec)),
+  )?.id;
+}
+
+/**
+ * Finds a hook by its full name, or by TransformerLens v3's. Throws UNKNOWN_HOOK with near names,
+ * or why this model lacks it.
+ */
 export function parseHook(name: string, spec: ModelSpec): HookPoint {
   const match = /^blocks\.(\d+)\.(.*)$/.exec(name);
   const layer = match ? Number(match[1]) : -1;
-  const id = byName.get(match ? `blocks.{i}.${match[2]}` : name) as HookId | undefined;
+  const general = match ? `blocks.{i}.${match[2]}` : name;
+  const id = (byName.get(general) ?? aliased(general, spec)) as HookId | undefined;
   if (id === undefined) throw unknownHook(name, spec);
   if (layer >= spec.layers) {
     throw new KeyheadsError(
@@ -48,7 +70,7 @@ export function parseHook(name: string, spec: ModelSpec): HookPoint {
   }
   const absent = whyAbsent(id, spec);
   if (absent) throw new KeyheadsError("UNKNOWN_HOOK", `${name} does not exist here: ${absent}`);
-  return { id, info: hookTable[id], layer };
+  return { id, info: hookTable[id], layer, name: hooks[id](layer) };
 }
 
 /** Every hook point of a model, by full name. */
