@@ -39,7 +39,20 @@ const keyGroups = [
 ];
 const extraGroups = ["generation", "ragged", "fast_vs_naive", "config_v4"];
 
-describe.each(["gpt2", "llama", "llama-gqa"])("the engine on %s", (name) => {
+const families = [
+  "gpt2",
+  "gpt_neox",
+  "gptj",
+  "llama",
+  "llama-bias",
+  "llama-gqa",
+  "olmo2",
+  "opt",
+  "qwen2",
+  "stablelm",
+  "stablelm-parallel",
+];
+describe.each(families)("the engine on %s", (name) => {
   it.each(["f32", "f64"] as const)("agrees with every golden group in %s", async (dtype) => {
     const { groups, pass } = await verify(fixture(name), { dtype });
     expect(groups.filter((group) => !group.pass)).toEqual([]);

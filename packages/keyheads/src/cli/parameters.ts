@@ -1,7 +1,7 @@
 /** Where a model's parameters are. Tied weights count once. */
 import type { ModelSpec } from "@keyheads/native";
 import type { CheckpointFiles } from "../load/checkpoint.ts";
-import { slotShape } from "../load/slots.ts";
+import { countParameters, wholeSlice } from "../tuning/slots.ts";
 
 export interface ParameterCounts {
   readonly total: number;
@@ -18,8 +18,9 @@ export interface ParameterCounts {
 export function countByPart(files: CheckpointFiles, spec: ModelSpec): ParameterCounts {
   const counts = { embedding: 0, unembedding: 0, attention: 0, mlps: 0, norms: 0 };
   let perMlp = 0;
-  for (const { slot, layer } of files.slots) {
-    const size = slotShape(slot, spec).reduce<number>((product, n) => product * (n ?? 1), 1);
+  for (const source of files.slots) {
+    const { slot, layer } = source;
+    const size = countParameters([wholeSlice(source, spec)]);
     const part = partOf(slot);
     counts[part] += size;
     if (part === "mlps" && layer === 0) perMlp += size;
@@ -38,7 +39,7 @@ function headSize(files: CheckpointFiles, spec: ModelSpec): number {
 
 function partOf(slot: string) {
   if (slot === "embed" || slot === "posEmbed") return "embedding";
-  if (slot === "unembed") return "unembedding";
+  if (slot === "unembed" || slot === "unembedBias") return "unembedding";
   if (/[nN]orm/.test(slot)) return "norms";
-  return /(Gate|Up|Down)$/.test(slot) ? "mlps" : "attention";
+  return /(Gate|Up|Down|router)$/.test(slot) ? "mlps" : "attention";
 }

@@ -45,9 +45,9 @@ export function rotaryPositions(
   }
   const modern = reader.object("rope_parameters");
   const legacy = reader.object("rope_scaling");
-  const theta = agree(rotary.theta, "rope_theta", modern, reader);
+  const theta = readTheta(rotary.theta, modern, reader);
   const fraction = rotary.fraction
-    ? agree(rotary.fraction, "partial_rotary_factor", modern, reader)
+    ? readFraction(rotary.fraction, modern, reader)
     : wholeHead([modern, legacy], reader);
   const frequencies = plainFrequencies(theta, dimensions(rotary, dHead, fraction, reader), reader);
   const trained = rotary.trained && readOption(rotary.trained, reader);
@@ -79,24 +79,40 @@ function plainFrequencies(theta: number, rotated: number, reader: ConfigReader):
   return Float64Array.from({ length: rotated / 2 }, (_, i) => theta ** ((-2 * i) / rotated));
 }
 
-function agree(
-  { key, absent }: { readonly key: string | readonly string[]; readonly absent: number },
-  modernKey: string,
+/** The base of the frequencies. */
+function readTheta(
+  { key, absent }: Exclude<Rotary["theta"], number>,
   modern: Settings | undefined,
   reader: ConfigReader,
 ): number {
-  const now = optional(modern ?? {}, modernKey, reader);
+  const now = modern && optional(modern, "rope_theta", reader);
+  const old = oldValue(key, reader);
+  if (now !== undefined && old !== undefined && now !== old.value) {
+    throw reader.error(`${old.name} is ${old.value}, but rope_parameters.rope_theta is ${now}`);
+  }
+  return now ?? old?.value ?? absent;
+}
+
+/** The share of each head that is rotated. transformers 5 leaves a default in the old place. */
+function readFraction(
+  { key, absent }: NonNullable<Rotary["fraction"]>,
+  modern: Settings | undefined,
+  reader: ConfigReader,
+): number {
+  const old = oldValue(key, reader);
+  return (modern && optional(modern, "partial_rotary_factor", reader)) ?? old?.value ?? absent;
+}
+
+/** What transformers 4 kept outside the settings; of several names those that are there agree. */
+function oldValue(key: string | readonly string[], reader: ConfigReader) {
   const found = [key]
     .flat()
     .filter((name) => reader.has(name))
-    .map((name) => [name, reader.number(name)] as const);
-  if (now !== undefined) found.unshift([`rope_parameters.${modernKey}`, now]);
+    .map((name) => ({ name, value: reader.number(name) }));
   const [first] = found;
-  const other = found.find(([, value]) => value !== first?.[1]);
-  if (first && other) {
-    throw reader.error(`${other[0]} is ${other[1]}, but ${first[0]} is ${first[1]}`);
-  }
-  return first?.[1] ?? absent;
+  const other = found.find(({ value }) => value !== first?.value);
+  if (first === undefined || other === undefined) return first;
+  throw reader.error(`${other.name} is ${other.value}, but ${first.name} is ${first.value}`);
 }
 
 function wholeHead(spellings: readonly (Settings | undefined)[], reader: ConfigReader): 1 {

@@ -2,14 +2,15 @@
 // weight, before and after, apart for what is selected and what is not. It proves isolation of
 // weights, never of behaviour.
 import { createHash, type Hash } from "node:crypto";
-import type { ModelSpec, Slice, SlotRef } from "@keyheads/native";
+import type { ModelSpec, Slice } from "@keyheads/native";
 import type { CheckpointFiles } from "../load/checkpoint.ts";
+import type { SlotSource } from "../load/map-slots.ts";
 import { readTensorBytes } from "../load/safetensors.ts";
 import { slotShape } from "../load/slots.ts";
 import type { Model } from "../model.ts";
 import type { IsolationReport } from "../results.ts";
 import { type Piece, piecesOf, runsOf } from "./pieces.ts";
-import { storedMatrix, tensorOf } from "./stored.ts";
+import { readRows, storedMatrix, tensorOf } from "./stored.ts";
 
 export interface PieceHash {
   /** Of the piece, as in "wq 2.1". */
@@ -27,7 +28,7 @@ export async function hashWeights(
 ): Promise<PieceHash[]> {
   const hashes: PieceHash[] = [];
   for (const slot of model.files.slots) {
-    const values = await model.readWeight(slot);
+    const values = await readRows(model, slot);
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     hashes.push(...hashSlot(bytes, slot, model.spec, selected));
   }
@@ -93,17 +94,18 @@ export function unselectedDigest(hashes: readonly PieceHash[]): string {
   return digest.digest("hex");
 }
 
-/** `bytes` is the slot's [out, in] matrix. A piece that is selected in part gives two hashes. */
+/** `bytes` are the slot's rows of its [out, in] matrix. A piece that is selected in part gives two hashes. */
 function hashSlot(
   bytes: Uint8Array,
-  slot: SlotRef & { readonly tensor: string },
+  slot: SlotSource,
   spec: ModelSpec,
   selected: readonly Slice[],
 ): PieceHash[] {
-  const [rows, columns = 1] = slotShape(slot.slot, spec);
-  const width = bytes.length / (rows * columns);
+  const [, columns = 1] = slotShape(slot.slot, spec);
+  const [first, last] = slot.rows;
+  const width = bytes.length / ((last - first) * columns);
   return piecesOf(slot, spec).flatMap((piece) =>
-    hashPiece(bytes, piece, columns, width, selected).map((hashed) => ({
+    hashPiece(bytes, piece, { first, columns, width }, selected).map((hashed) => ({
       ...hashed,
       name: piece.name,
       tensor: slot.tensor,
@@ -114,15 +116,14 @@ function hashSlot(
 function hashPiece(
   bytes: Uint8Array,
   piece: Piece,
-  columns: number,
-  width: number,
+  { first, columns, width }: { first: number; columns: number; width: number },
   selected: readonly Slice[],
 ): { selected: boolean; hash: string }[] {
   const open = new Map<boolean, Hash>();
   for (const run of runsOf(piece, selected)) {
     const hash = open.get(run.selected) ?? createHash("sha256");
     open.set(run.selected, hash);
-    const row = run.row * columns;
+    const row = (run.row - first) * columns;
     hash.update(bytes.subarray((row + run.start) * width, (row + run.stop) * width));
   }
   return [...open].map(([isSelected, hash]) => ({

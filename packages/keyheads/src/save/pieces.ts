@@ -1,17 +1,18 @@
 // Every weight cut into its natural pieces: one per head where a tensor has heads, else the whole.
 // Hashing and comparing go piece by piece, so that a report can say which head changed.
-import type { ModelSpec, Slice, SlotRef } from "@keyheads/native";
-import { wholeSlice } from "../tuning/slots.ts";
+import type { ModelSpec, Slice } from "@keyheads/native";
+import { slotKey, slotShape } from "../load/slots.ts";
+import { type SlotPart, wholeSlice } from "../tuning/slots.ts";
 
 export interface Piece extends Slice {
-  /** "wq 2.1", "wk of group 2.0", "wUp 3", "embed" */
+  /** "wq 2.1", "wk of group 2.0", "wUp 3", "wUp 3 of expert 0", "embed" */
   readonly name: string;
 }
 
-/** Disjoint pieces that cover the slot's matrix. */
-export function piecesOf(ref: SlotRef, spec: ModelSpec): Piece[] {
-  const whole = wholeSlice(ref, spec);
-  const { slot, layer } = ref;
+/** Disjoint pieces that cover the slot's matrix, or its part. */
+export function piecesOf(part: SlotPart, spec: ModelSpec): Piece[] {
+  const whole = wholeSlice(part, spec);
+  const { slot, layer, expert } = part;
   const blocks = (count: number, side: "rows" | "columns", what: string): Piece[] =>
     Array.from({ length: count }, (_, i) => ({
       ...whole,
@@ -23,7 +24,12 @@ export function piecesOf(ref: SlotRef, spec: ModelSpec): Piece[] {
   if (slot === "wk" || slot === "wv" || slot === "bk" || slot === "bv") {
     return blocks(spec.kvHeads, "rows", spec.kvHeads === spec.heads ? "" : "of group ");
   }
-  return [{ ...whole, name: layer < 0 ? slot : `${slot} ${layer}` }];
+  if (layer < 0) return [{ ...whole, name: slot }];
+  const [first, last] = whole.rows;
+  const isPart = last - first < slotShape(slot, spec)[0];
+  const head = isPart ? `.${first / spec.dHead}` : "";
+  const of = expert === undefined ? "" : ` of expert ${expert}`;
+  return [{ ...whole, name: `${slot} ${layer}${head}${of}` }];
 }
 
 /** A run of columns of one row, inside or outside the selection. */
@@ -38,8 +44,7 @@ export interface Run {
 export function* runsOf(piece: Slice, selected: readonly Slice[]): Generator<Run> {
   const [first, last] = piece.columns;
   const here = selected.filter(
-    (slice) =>
-      slice.slot === piece.slot && slice.layer === piece.layer && overlap(slice.rows, piece.rows),
+    (slice) => slotKey(slice) === slotKey(piece) && overlap(slice.rows, piece.rows),
   );
   for (let row = piece.rows[0]; row < piece.rows[1]; ++row) {
     const spans = here

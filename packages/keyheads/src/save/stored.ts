@@ -1,12 +1,13 @@
 // Weights as bytes in their files: where an entry of the engine's [out, in] matrix is stored.
 import { join } from "node:path";
-import type { ModelSpec, Slice } from "@keyheads/native";
+import type { FloatArray, ModelSpec, Slice } from "@keyheads/native";
 import { type CheckpointFiles, openCheckpoint } from "../load/checkpoint.ts";
 import { readConfig } from "../load/config.ts";
 import { readJson } from "../load/json.ts";
 import type { SlotSource } from "../load/map-slots.ts";
 import { dtypeBytes, readTensorBytes, type TensorInfo } from "../load/safetensors.ts";
 import { slotShape } from "../load/slots.ts";
+import type { Model } from "../model.ts";
 import type { Encoder } from "./encode.ts";
 
 /** The weights of a Hugging Face folder, without loading them into the engine. */
@@ -21,8 +22,9 @@ export async function openFolder(
 }
 
 /** Row of the stored tensor (after transposing) that a row of the slot is. */
-export function storedRow({ start, length, stride }: SlotSource, row: number): number {
-  return start + Math.floor(row / length) * stride + (row % length);
+export function storedRow({ rows, start, length, stride }: SlotSource, row: number): number {
+  const n = row - rows[0];
+  return start + Math.floor(n / length) * stride + (n % length);
 }
 
 /** Index, within the stored tensor, of entry (row, column) of the slot's [out, in] matrix. */
@@ -40,16 +42,18 @@ export function tensorOf(files: CheckpointFiles, name: string): TensorInfo {
   return tensor;
 }
 
-/** The bytes of a slot's [out, in] matrix, row by row, in the dtype of the file. */
+/** The bytes of a source's rows of its [out, in] matrix, row by row, in the dtype of the file. */
 export async function storedMatrix(
   files: CheckpointFiles,
   slot: SlotSource,
   spec: ModelSpec,
 ): Promise<Uint8Array> {
   const tensor = tensorOf(files, slot.tensor);
-  const [rows, columns = 1] = slotShape(slot.slot, spec);
+  const [, columns = 1] = slotShape(slot.slot, spec);
+  const [first, last] = slot.rows;
+  const rows = last - first;
   const width = dtypeBytes[slot.dtype];
-  const from = storedIndex(slot, 0, 0) * width;
+  const from = storedIndex(slot, first, 0) * width;
   if (!slot.transpose && slot.length >= rows) {
     return await readTensorBytes(tensor, from, from + rows * columns * width);
   }
@@ -57,11 +61,21 @@ export async function storedMatrix(
   const matrix = new Uint8Array(rows * columns * width);
   for (let row = 0; row < rows; ++row) {
     for (let column = 0; column < columns; ++column) {
-      const at = storedIndex(slot, row, column) * width;
+      const at = storedIndex(slot, first + row, column) * width;
       matrix.set(stored.subarray(at, at + width), (row * columns + column) * width);
     }
   }
   return matrix;
+}
+
+/** The engine's values of a source's rows. */
+export async function readRows(
+  model: Pick<Model, "readWeight" | "spec">,
+  slot: SlotSource,
+): Promise<FloatArray> {
+  const [, columns = 1] = slotShape(slot.slot, model.spec);
+  const values = await model.readWeight(slot);
+  return values.subarray(slot.rows[0] * columns, slot.rows[1] * columns);
 }
 
 /** Writes a slice's entries of a whole weight over the stored bytes of its tensor. */
@@ -74,7 +88,9 @@ export function storeSlice(
   encode: Encoder,
 ): void {
   const width = dtypeBytes[slot.dtype];
-  for (let row = slice.rows[0]; row < slice.rows[1]; ++row) {
+  const first = Math.max(slice.rows[0], slot.rows[0]);
+  const last = Math.min(slice.rows[1], slot.rows[1]);
+  for (let row = first; row < last; ++row) {
     for (let column = slice.columns[0]; column < slice.columns[1]; ++column) {
       const value = weight[row * columns + column] as number;
       encode(stored, storedIndex(slot, row, column) * width, value);

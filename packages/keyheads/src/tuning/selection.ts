@@ -3,7 +3,8 @@
  *
  * A head owns its rows of W_Q, W_K, W_V (weight and bias) and its columns of W_O; never the bias of
  * W_O, a norm or an embedding. With grouped queries a key/value group serves several heads, so only
- * W_Q and W_O belong to a head, unless the group is asked for.
+ * W_Q and W_O belong to a head, unless the group is asked for. An MLP owns all its weights and
+ * biases, in a mixture of experts those of every expert and the router's; never a norm.
  */
 import type { LayerSlot, ModelSpec, Slice } from "@keyheads/native";
 import { allHeads, type HeadRef } from "../attribution/component.ts";
@@ -140,6 +141,7 @@ export function sharedHeads(heads: readonly HeadRef[], spec: ModelSpec): HeadRef
 const queryRows = new Set<string>(["wq", "bq"] satisfies LayerSlot[]);
 const keyValueRows = new Set<string>(["wk", "wv", "bk", "bv"] satisfies LayerSlot[]);
 const mlpSlots = new Set<string>([
+  "router",
   "wGate",
   "wUp",
   "wDown",

@@ -3,16 +3,27 @@
 import type { ModelSpec, Slice, SlotRef } from "@keyheads/native";
 import { slotShape } from "../load/slots.ts";
 
+/** A slot, or those of its rows that one stored tensor holds. */
+export interface SlotPart extends SlotRef {
+  readonly rows?: Slice["rows"];
+}
+
 /** The part of a Model that says which weights exist. */
 export interface SlotOwner {
   readonly spec: ModelSpec;
-  readonly files: { readonly slots: readonly SlotRef[] };
+  readonly files: { readonly slots: readonly SlotPart[] };
 }
 
-/** The whole weight of a slot. */
-export function wholeSlice({ slot, layer }: SlotRef, spec: ModelSpec): Slice {
-  const [rows, columns = 1] = slotShape(slot, spec);
-  return { slot, layer, rows: [0, rows], columns: [0, columns] };
+/** All of a weight, or of the rows that the part names. */
+export function wholeSlice({ slot, layer, expert, rows }: SlotPart, spec: ModelSpec): Slice {
+  const [out, columns = 1] = slotShape(slot, spec);
+  return {
+    slot,
+    layer,
+    ...(expert !== undefined && { expert }),
+    rows: rows ? [rows[0], rows[1]] : [0, out],
+    columns: [0, columns],
+  };
 }
 
 export function allSlices({ spec, files }: SlotOwner): Slice[] {

@@ -16,8 +16,8 @@ export async function snapshotWeights(model: Model, select: Selection): Promise<
     selectSlices(model, select).map((slice) => [slotKey(slice), slice]),
   );
   const kept: [SlotRef, FloatArray][] = [];
-  for (const { slot, layer } of refs.values()) {
-    kept.push([{ slot, layer }, await model.readWeight({ slot, layer })]);
+  for (const ref of refs.values()) {
+    kept.push([ref, await model.readWeight(ref)]);
   }
   return {
     async restore() {

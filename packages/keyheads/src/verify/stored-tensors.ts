@@ -5,6 +5,7 @@ import type { CheckpointFiles } from "../load/checkpoint.ts";
 import type { SlotSource } from "../load/map-slots.ts";
 import { slotKey } from "../load/slots.ts";
 import { storedIndex, storedRow, tensorOf } from "../save/stored.ts";
+import { groupBy } from "../statistics/group-by.ts";
 import { wholeSlice } from "../tuning/slots.ts";
 import type { GoldenSlice } from "./goldens.ts";
 
@@ -14,24 +15,36 @@ export function storedTensors(
   slices: readonly Slice[],
   values: readonly FloatArray[],
 ): Map<string, Float64Array> {
-  const slots = new Map(files.slots.map((slot) => [slotKey(slot), slot]));
+  const slots = groupBy(files.slots, slotKey);
   const tensors = new Map<string, Float64Array>();
   for (const [i, slice] of slices.entries()) {
-    const slot = slots.get(slotKey(slice));
-    if (!slot) throw new RangeError(`the checkpoint has no slot ${slotKey(slice)}`);
-    const size = tensorOf(files, slot.tensor).shape.reduce((product, n) => product * n, 1);
-    const tensor = tensors.get(slot.tensor) ?? new Float64Array(size);
-    tensors.set(slot.tensor, tensor);
-    const { rows, columns } = slice;
-    const from = values[i] as FloatArray;
-    let at = 0;
-    for (let row = rows[0]; row < rows[1]; ++row) {
-      for (let column = columns[0]; column < columns[1]; ++column) {
-        tensor[storedIndex(slot, row, column)] = from[at++] as number;
-      }
+    const sources = slots.get(slotKey(slice));
+    if (!sources) throw new RangeError(`the checkpoint has no slot ${slotKey(slice)}`);
+    for (const slot of sources) {
+      const size = tensorOf(files, slot.tensor).shape.reduce((product, n) => product * n, 1);
+      const tensor = tensors.get(slot.tensor) ?? new Float64Array(size);
+      tensors.set(slot.tensor, tensor);
+      putSlice(tensor, slot, slice, values[i] as FloatArray);
     }
   }
   return tensors;
+}
+
+/** Puts those of a slice's values that this source stores. */
+function putSlice(
+  tensor: Float64Array,
+  slot: SlotSource,
+  { rows, columns }: Slice,
+  values: FloatArray,
+): void {
+  const width = columns[1] - columns[0];
+  const last = Math.min(rows[1], slot.rows[1]);
+  for (let row = Math.max(rows[0], slot.rows[0]); row < last; ++row) {
+    for (let column = columns[0]; column < columns[1]; ++column) {
+      const at = (row - rows[0]) * width + column - columns[0];
+      tensor[storedIndex(slot, row, column)] = values[at] as number;
+    }
+  }
 }
 
 /** The slices of slots that a part of a stored tensor is. */

@@ -2,6 +2,7 @@
 import type { FloatArray, Slice } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
 import type { Model } from "../model.ts";
+import { readRows } from "../save/stored.ts";
 import type { Trainer } from "../trainer.ts";
 import { wholeSlice } from "../tuning/slots.ts";
 import { Comparison } from "./comparison.ts";
@@ -179,9 +180,7 @@ const sizeOf = ({ rows, columns }: Slice) => (rows[1] - rows[0]) * (columns[1] -
 /** Every weight of the model as the tensors of its files. */
 async function weights(model: Model): Promise<ReadonlyMap<string, Float64Array>> {
   const values: FloatArray[] = [];
-  for (const { slot, layer } of model.files.slots) {
-    values.push(await model.readWeight({ slot, layer }));
-  }
+  for (const slot of model.files.slots) values.push(await readRows(model, slot));
   return storedTensors(model.files, everything(model), values);
 }
 
