@@ -22,7 +22,7 @@ import { alternate, type Ratio, ratioOf } from "./rounds.ts";
 const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
-    dtype: { type: "string", default: "f32,bf16" },
+    dtype: { type: "string", default: "f32" },
     only: { type: "string", default: "short,long,decode,load" },
     width: { type: "string", default: "512,2048" },
     rounds: { type: "string" },
@@ -209,8 +209,9 @@ function report(given: {
   const fastest = ours.map((_, i) =>
     Math.min(...Object.values(theirs).map((seconds) => seconds[i] as number)),
   );
+  const share = threads / (floors?.threads ?? threads);
   const floor = Math.max(
-    (given.flop ?? 0) / (floors?.flops ?? Number.POSITIVE_INFINITY),
+    (given.flop ?? 0) / ((floors?.flops ?? Number.POSITIVE_INFINITY) * share),
     (given.bytes ?? 0) / (floors?.bytesRead ?? Number.POSITIVE_INFINITY),
   );
   const ms = (seconds: readonly number[]) => Number((1000 * median(seconds)).toPrecision(4));
@@ -250,7 +251,7 @@ function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 /** Peak operations and bytes a second of this machine, if the native tests are built. */
-function measureFloors(): { flops: number; bytesRead: number } | undefined {
+function measureFloors(): { threads: number; flops: number; bytesRead: number } | undefined {
   const file = fileURLToPath(new URL("../native/build/Release/op_tests", import.meta.url));
   if (!existsSync(file)) return undefined;
   const { stdout, status } = spawnSync(file, ["--floors"], { encoding: "utf8" });

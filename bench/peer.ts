@@ -1,4 +1,4 @@
-// A Python process that answers one JSON line for each JSON line it is given.
+// A process that answers one JSON line for each JSON line it is given.
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -15,8 +15,11 @@ export class Peer implements Disposable {
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
 
-  constructor(python: string, script: string) {
-    this.#child = spawn(python, [fileURLToPath(new URL(script, import.meta.url))]);
+  /** Runs a script of this folder; `env` is added to this process's environment. */
+  constructor(command: string | readonly string[], script: string, env = {}) {
+    const [program = "", ...options] = [command].flat();
+    const file = fileURLToPath(new URL(script, import.meta.url));
+    this.#child = spawn(program, [...options, file], { env: { ...process.env, ...env } });
     this.#child.stderr.pipe(process.stderr);
     this.#reader = createInterface(this.#child.stdout);
     this.#lines = this.#reader[Symbol.asyncIterator]();
@@ -26,7 +29,7 @@ export class Peer implements Disposable {
   async ask<T>(value: unknown): Promise<T> {
     this.#child.stdin.write(`${JSON.stringify(value)}\n`);
     const line = await this.#lines.next();
-    if (line.done) throw new Error("the Python process ended without an answer");
+    if (line.done) throw new Error("the process ended without an answer");
     return JSON.parse(line.value) as T;
   }
 

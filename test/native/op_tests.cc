@@ -4,6 +4,7 @@
 // op_tests --fuzz SECONDS [--seed N] [NAME...]
 //                              random shapes, from case N on; --fuzz 0 --seed N runs that case
 //                              alone
+// op_tests --floors            the machine's peak operations and bytes a second, as JSON
 #include <time.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 
 #include "base/cpu.h"
 #include "base/pool.h"
+#include "floors.h"
 #include "report.h"
 
 namespace keyheads::test {
@@ -177,6 +179,10 @@ int main(int argc, char** argv) {
   const Mode mode = first == "--perf" ? Mode::perf : first == "--cpu" ? Mode::cpu : Mode::test;
   const int skip = mode == Mode::test ? 1 : 2;
   try {
+    if (first == "--floors") {
+      keyheads::test::print_floors();
+      return 0;
+    }
     std::string isas;
     for (const keyheads::Isa isa : keyheads::supported_isas()) {
       isas += std::string(" ") + keyheads::isa_name(isa);

@@ -55,7 +55,7 @@ class Block {
     int64_t count;
   };
   Var<T> tap(Hook hook, int64_t layer, Var<T> x) {
-    return taps_.tap(graph_.tape(), hook, layer, std::move(x));
+    return kTaps ? taps_.tap(graph_.tape(), hook, layer, std::move(x)) : x;
   }
   // A hook that only reads: `make` builds the tensor if somebody asked for it.
   template <class Make>

@@ -26,7 +26,7 @@ class Decoder {
 
  private:
   Var<T> tap(Hook hook, int64_t layer, Var<T> x, const PatternLayout* pattern = nullptr) {
-    return taps_.tap(graph_.tape(), hook, layer, std::move(x), pattern);
+    return kTaps ? taps_.tap(graph_.tape(), hook, layer, std::move(x), pattern) : x;
   }
   // With `only`, everything behind attention is computed for these rows alone.
   Var<T> block(int64_t layer, Var<T> x, const std::vector<int32_t>* only);

@@ -20,6 +20,13 @@ struct PatternLayout {
   int64_t size = 0;
 };
 
+// A build without taps ignores every request; what idle taps cost is measured against it.
+#ifdef KEYHEADS_WITHOUT_TAPS
+inline constexpr bool kTaps = false;
+#else
+inline constexpr bool kTaps = true;
+#endif
+
 template <class T>
 class Taps {
  public:
@@ -69,7 +76,7 @@ class Taps {
   using Index = std::map<Key, std::vector<size_t>>;
 
   static bool has(const Index& index, Hook hook, int64_t layer) {
-    return index.contains({hook, layer});
+    return kTaps && index.contains({hook, layer});
   }
   void validate(const Site& site, const char* what, const Range<T>& range) const;
   Selection select(const Site& site, int64_t cols, const PatternLayout* pattern) const;
