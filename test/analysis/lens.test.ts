@@ -42,13 +42,20 @@ describe.each(fixtures)("%s", (name) => {
       }),
       readout: { logits: "all" },
     });
-    const { dModel, vocab, norm } = model.spec;
+    const { dModel, vocab, norm, logitCap } = model.spec;
+    const uncapped = (logit: number) =>
+      logitCap === 0 ? logit : logitCap * Math.atanh(logit / logitCap);
+    const biases = model.files.slots.some(({ slot }) => slot === "unembedBias")
+      ? await model.readWeight({ slot: "unembedBias", layer: -1 })
+      : new Float64Array(vocab);
     const bias =
       norm === "layer"
         ? await model.readWeight({ slot: "finalNormBias", layer: -1 })
         : new Float64Array(dModel);
     const whole = items.map(({ answerId }, i) => {
-      const row = logits?.subarray(i * vocab, (i + 1) * vocab) ?? [];
+      const row = (logits ?? new Float64Array())
+        .subarray(i * vocab, (i + 1) * vocab)
+        .map((logit, token) => uncapped(logit) - (biases[token] as number));
       return (row[answerId] as number) - [...row].reduce((a, b) => a + b, 0) / vocab;
     });
     const rest = items.map(({ answerId }, i) => {

@@ -6,7 +6,7 @@ import { openSafetensors, readTensor } from "../../packages/keyheads/src/load/sa
 import { Model } from "../../packages/keyheads/src/model.ts";
 import { type Item, readItems } from "../../packages/keyheads/src/tasks/items.ts";
 
-export const fixtures = ["gpt2", "llama", "llama-gqa"] as const;
+export { families as fixtures } from "../families.ts";
 export const fixture = (name: string) =>
   fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { readConfig } from "../../packages/keyheads/src/load/config.ts";
+import { families } from "../families.ts";
 
 const fixture = (model: string, file = "config.json"): Record<string, unknown> =>
   JSON.parse(
@@ -70,7 +71,7 @@ describe("readConfig", () => {
       dHead: 12,
     });
   });
-  it.each(["gpt2", "llama", "llama-gqa"])("reads both spellings of %s alike", (model) => {
+  it.each(families)("reads both spellings of %s alike", (model) => {
     expect(read(fixture(model))).toEqual(read(fixture(model, "config_v4.json")));
   });
   it("takes biases and activation from the config", () => {

@@ -29,6 +29,7 @@ import {
   selectSlices,
 } from "../../packages/keyheads/src/tuning/selection.ts";
 import { tune } from "../../packages/keyheads/src/tuning/tune.ts";
+import { families } from "../families.ts";
 import { fixture, load, loadFolder, randomItems, scratch } from "../tuning/models.ts";
 
 const select = { heads: parseHeads("0.1,2.3"), mlps: [1] };
@@ -44,7 +45,7 @@ async function tuned(model: Model, selection: Selection = select) {
 }
 
 describe("a saved model", () => {
-  test.each(["gpt2", "llama", "llama-gqa"])(
+  test.each(families)(
     "%s: opens again with equal logits; unselected numbers keep their bits",
     async (name) => {
       const model = await load(name);
@@ -77,7 +78,7 @@ describe("a saved model", () => {
   );
 
   test("one masked AdamW step, saved, is the golden one", async () => {
-    for (const name of ["gpt2", "llama", "llama-gqa"]) {
+    for (const name of families) {
       const model = await load(name);
       const golden = JSON.parse(await readFile(fixture(`${name}/golden.json`), "utf8"));
       const heads = golden.masked.heads.map(([layer, head]: number[]) => ({ layer, head }));

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { slotKey } from "../../packages/keyheads/src/load/slots.ts";
 import { openFolder, storedIndex } from "../../packages/keyheads/src/save/stored.ts";
 import {
   formatHead,
@@ -11,6 +12,7 @@ import {
   sharedHeads,
 } from "../../packages/keyheads/src/tuning/selection.ts";
 import { allSlices, countParameters } from "../../packages/keyheads/src/tuning/slots.ts";
+import { families } from "../families.ts";
 
 const fixtures = join(import.meta.dirname, "../fixtures");
 const spec = { layers: 3, heads: 4 };
@@ -49,7 +51,7 @@ describe("names", () => {
 });
 
 describe("slices", () => {
-  test.each(["gpt2", "llama", "llama-gqa"])(
+  test.each(families)(
     "%s: the stored entries of heads and MLPs are those of golden.json",
     async (name) => {
       const model = await openFolder(join(fixtures, name));
@@ -59,9 +61,7 @@ describe("slices", () => {
 
       const ours = new Map<string, Set<number>>();
       for (const slice of slices) {
-        const slot = model.files.slots.find(
-          (source) => source.slot === slice.slot && source.layer === slice.layer,
-        );
+        const slot = model.files.slots.find((source) => slotKey(source) === slotKey(slice));
         if (!slot) throw new Error(`${slice.slot} ${slice.layer} is no slot`);
         const entries = ours.get(slot.tensor) ?? new Set();
         ours.set(slot.tensor, entries);

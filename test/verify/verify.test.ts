@@ -7,6 +7,7 @@ import { openSafetensors, readTensorBytes } from "../../packages/keyheads/src/lo
 import { writeSafetensors } from "../../packages/keyheads/src/load/write-safetensors.ts";
 import { verify } from "../../packages/keyheads/src/verify/verify.ts";
 import { bundledModels } from "../../packages/models/src/index.ts";
+import { families } from "../families.ts";
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 const temporary = mkdtempSync(join(tmpdir(), "keyheads-verify-"));
@@ -39,19 +40,6 @@ const keyGroups = [
 ];
 const extraGroups = ["generation", "ragged", "fast_vs_naive", "config_v4"];
 
-const families = [
-  "gpt2",
-  "gpt_neox",
-  "gptj",
-  "llama",
-  "llama-bias",
-  "llama-gqa",
-  "olmo2",
-  "opt",
-  "qwen2",
-  "stablelm",
-  "stablelm-parallel",
-];
 describe.each(families)("the engine on %s", (name) => {
   it.each(["f32", "f64"] as const)("agrees with every golden group in %s", async (dtype) => {
     const { groups, pass } = await verify(fixture(name), { dtype });

@@ -1,6 +1,7 @@
 // Direct logit attribution: what one addition to the residual stream at END gives the answer's logit
 // (above the mean logit) straight through the final norm, whose scale is frozen at what it was.
-// What all parts give adds up to the logit; norms in between are ignored, hence "direct".
+// What all parts give adds up to the logit, before a soft-cap bends it and without the biases of the
+// final norm and the unembedding; norms in between are ignored, hence "direct".
 import type { FloatArray } from "@keyheads/native";
 import type { CallOptions, Model } from "../model.ts";
 
@@ -11,10 +12,12 @@ export interface DirectLogit {
 
 export async function readDirect(model: Model, call: CallOptions): Promise<DirectLogit> {
   const gain = await model.readWeight({ slot: "finalNorm", layer: -1 }, call);
-  const centred = model.spec.norm === "layer";
+  const { norm, normPlusOne } = model.spec;
+  const one = normPlusOne ? 1 : 0;
+  const centred = norm === "layer";
   return {
     projection: (row, scale) => {
-      const direction = row.map((value, d) => (value * (gain[d] as number)) / scale);
+      const direction = row.map((value, d) => (value * (one + (gain[d] as number))) / scale);
       const shift = centred ? direction.reduce((a, b) => a + b, 0) / direction.length : 0;
       return (addition) => {
         let sum = 0;

@@ -70,10 +70,11 @@ export async function lens(
       const project = direct.projection(rows.C, streams.scale[i] as number);
       values.forEach((layer, l) => {
         const at = (all: FloatArray) => part(all, l, layers).subarray(i * dModel, (i + 1) * dModel);
-        const mid = at(streams.mid);
-        const post = at(streams.post);
-        const delta = post.map((value, d) => value - (mid[d] as number));
-        const vectors = { mlpIn: mid, mlpOut: post, mlpDelta: delta };
+        const vectors = {
+          mlpIn: at(streams.mlpIn),
+          mlpOut: at(streams.post),
+          mlpDelta: at(streams.mlp),
+        };
         for (const [name, vector] of Object.entries(vectors)) {
           const cosines = layer.cosines[name as keyof typeof vectors];
           for (const role of ["A", "B", "C"] as const) {
@@ -119,7 +120,7 @@ function emptyLayer(): LayerValues {
 async function captureStreams(model: Model, chunk: readonly Item[], call: CallOptions) {
   const { layers } = model.spec;
   const each = Array.from({ length: layers }, (_, layer) => layer);
-  const names = [hooks.resid_mid, hooks.resid_post, hooks.attn_out, hooks.mlp_out];
+  const names = [hooks.mlp_in, hooks.resid_post, hooks.attn_out, hooks.mlp_out];
   const { captures } = await model.forward({
     sequences: chunk.map((item) => item.reference),
     captures: [...names.flatMap((name) => each.map(name)), hooks.ln_final_scale()].map((hook) => ({
@@ -130,7 +131,7 @@ async function captureStreams(model: Model, chunk: readonly Item[], call: CallOp
   });
   const all = (n: number) => concatenate(captures.slice(n * layers, (n + 1) * layers));
   return {
-    mid: all(0),
+    mlpIn: all(0),
     post: all(1),
     attn: all(2),
     mlp: all(3),
