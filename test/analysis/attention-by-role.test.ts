@@ -33,8 +33,8 @@ describe.each(fixtures)("%s", (name) => {
         );
       close("first", share(0, 4));
       close("second", share(4, 9));
-      close("other", share(9, 16));
-      close("end", share(16, 17));
+      close("other", share(9, length - 1));
+      close("end", share(length - 1, length));
       const total = (shares: Record<string, number>) =>
         Object.values(shares).reduce((a, b) => a + b, 0);
       expect(total(valueWeighted)).toBeCloseTo(1, 10);
