@@ -1,4 +1,6 @@
 import { KeyheadsError } from "../../packages/keyheads/src/errors.ts";
+import { ChatTemplates } from "../../packages/keyheads/src/tokenizer/chat-template.ts";
+import { TextStream } from "../../packages/keyheads/src/tokenizer/text-stream.ts";
 import type { Tokenizer } from "../../packages/keyheads/src/tokenizer/types.ts";
 
 /** Longest match over a list of pieces; small enough to predict by hand. */
@@ -27,12 +29,19 @@ export function fakeTokenizer(
     }
     return { ids: found, spans };
   };
+  const decode = (ids: readonly number[]) => ids.map((id) => all[id]).join("");
   return {
     vocabSize: all.length,
     encode: (text) => cut(text).ids,
     encodeWithOffsets: cut,
-    decode: (ids) => ids.map((id) => all[id]).join(""),
+    decode,
     tokenText: (id) => all[id] ?? "",
+    textStream: () => new TextStream({ decode, open: () => false }),
+    hasChatTemplate: false,
+    applyChatTemplate: (messages, chat = {}) =>
+      new ChatTemplates("the fake").render(messages, chat),
+    encodeChat: (messages, chat = {}) =>
+      cut(new ChatTemplates("the fake").render(messages, chat)).ids,
   };
 }
 

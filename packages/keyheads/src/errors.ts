@@ -7,6 +7,7 @@ export type ErrorCode =
   | "UNKNOWN_ARCHITECTURE"
   | "UNKNOWN_HOOK"
   | "NO_TOKENIZER"
+  | "NO_CHAT_TEMPLATE"
   | "UNKNOWN_TOKEN"
   | "OUTPUT_EXISTS"
   | "NO_DEVICE"

@@ -6,6 +6,7 @@ const exitCodes: Readonly<Record<ErrorCode, number>> = {
   BAD_ITEMS: 1,
   UNKNOWN_ARCHITECTURE: 1,
   NO_TOKENIZER: 1,
+  NO_CHAT_TEMPLATE: 1,
   UNKNOWN_TOKEN: 1,
   DISPOSED: 1,
   NON_FINITE: 1,

@@ -1,136 +1,216 @@
-// A tokenizer.json run by @huggingface/tokenizers, made strict: what the vocabulary does not have
-// is an error here, where tokenizers give the unknown token, or drop the text, without a word.
-import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+// A tokenizer.json at work: added tokens, normalizers, pre-tokenizers, model, post-processor, and the
+// decoders on the way back. It follows the Rust library `tokenizers` id by id, except that text
+// which the vocabulary cannot spell is an error unless it is asked for.
 import { KeyheadsError } from "../errors.ts";
-import { align, type Span } from "./align.ts";
-import { components, type TokenContent, type TokenizerJson, tokenContent } from "./content.ts";
-import type { Tokenizer } from "./types.ts";
+import { type AddedToken, AddedTokenFinder } from "./added-tokens.ts";
+import { Bpe } from "./bpe.ts";
+import { type ChatMessage, type ChatOptions, ChatTemplates } from "./chat-template.ts";
+import { configuredTokens } from "./config-tokens.ts";
+import { readTokenContent, type TokenContent } from "./content.ts";
+import { byteOfToken, cleanUp, readDecoder, usesByteFallback } from "./decoders.ts";
+import { type Normalizer, normalize, readNormalizers } from "./normalizers.ts";
+import { Part, quote } from "./part.ts";
+import { cut, type Piece, spanOf, wholeInput } from "./piece.ts";
+import { type Affixes, readAffixes } from "./post-processor.ts";
+import {
+  asksForStart,
+  type PreTokenizer,
+  preTokenize,
+  readPreTokenizers,
+} from "./pre-tokenizers.ts";
+import { TextStream } from "./text-stream.ts";
+import type { TokenModel, Unknown } from "./token-model.ts";
+import type { DecodeOptions, EncodeOptions, Tokenizer } from "./types.ts";
+import { Unigram } from "./unigram.ts";
+import { Vocabulary } from "./vocabulary.ts";
+import { WordLevel, WordPiece } from "./word-models.ts";
+
+type Span = [start: number, stop: number];
+
+interface Encoded {
+  readonly ids: number[];
+  /** Empty unless they were asked for. */
+  readonly spans: Span[];
+}
+
+/** Parsed tokenizer.json and tokenizer_config.json; `path` is for messages. */
+export interface TokenizerFiles {
+  readonly json: unknown;
+  readonly path: string;
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly configPath?: string;
+  readonly templates?: ChatTemplates;
+}
 
 export class JsonTokenizer implements Tokenizer {
-  readonly vocabSize: number;
-  readonly #inner: HuggingFaceTokenizer;
+  readonly #vocabulary: Vocabulary;
+  readonly #model: TokenModel;
+  readonly #normalizers: readonly Normalizer[];
+  readonly #preTokenizers: readonly PreTokenizer[];
+  readonly #affixes: Affixes;
+  readonly #join: (tokens: readonly string[]) => string;
   readonly #content: TokenContent;
-  readonly #added: ReadonlySet<string>;
-  readonly #unknown: string | undefined;
   readonly #cleanUp: boolean;
-  /** Characters already looked up; only where the model drops what it does not know. */
-  readonly #droppable: Map<string, boolean> | undefined;
+  readonly #templates: ChatTemplates;
+  readonly #special: ReadonlySet<string>;
+  readonly #byteFallback: boolean;
+  /** Whether origins are needed for the ids themselves. */
+  readonly #traced: boolean;
+  readonly #forms = new Map<AddedToken, string>();
+  /** Added tokens looked for in the text as it is, and in normalized text. */
+  readonly #asIs: AddedTokenFinder;
+  readonly #normalized: AddedTokenFinder;
 
-  /** Parsed tokenizer.json and tokenizer_config.json; `path` is for messages. */
-  constructor(json: TokenizerJson, config: Readonly<Record<string, unknown>>, path: string) {
-    checkComponents(json, path);
-    try {
-      this.#inner = new HuggingFaceTokenizer(json, config);
-    } catch (cause) {
-      throw new KeyheadsError(
-        "BAD_CHECKPOINT",
-        `${path} cannot be used: ${(cause as Error).message}`,
-        { cause },
-      );
-    }
-    const vocabulary = this.#inner.get_vocab(true);
-    this.vocabSize = [...vocabulary.values()].reduce((size, id) => Math.max(size, id + 1), 0);
-    this.#content = tokenContent(json);
-    const added = [...this.#inner.get_added_tokens_decoder().values()];
-    this.#added = new Set(added.map(({ content }) => content));
-    this.#unknown = json.model?.unk_token ?? undefined;
-    this.#cleanUp = config.clean_up_tokenization_spaces === true;
-    const { alphabet } = this.#content;
-    const complete = alphabet.length > 0 && alphabet.every((byte) => vocabulary.has(byte));
-    this.#droppable = this.#unknown === undefined && !complete ? new Map() : undefined;
+  /** Throws BAD_CHECKPOINT with file and part. */
+  constructor({ json, path, config = {}, configPath = path, templates }: TokenizerFiles) {
+    const part = new Part(json, path);
+    this.#model = readModel(part.get("model"));
+    this.#normalizers = readNormalizers(part.get("normalizer"));
+    this.#preTokenizers = readPreTokenizers(part.get("pre_tokenizer"));
+    this.#affixes = readAffixes(part.get("post_processor"));
+    this.#join = readDecoder(part.get("decoder"));
+    this.#content = readTokenContent(part.get("decoder"));
+    this.#vocabulary = new Vocabulary(this.#model.vocabulary);
+    const added = part.get("added_tokens");
+    if (!added.missing) for (const token of added.list()) this.#vocabulary.add(token);
+    const settings = new Part(config, configPath);
+    for (const token of configuredTokens(settings, this.#vocabulary)) this.#vocabulary.add(token);
+    this.#cleanUp = wantsCleanUp(settings, this.#model);
+    this.#templates = templates ?? new ChatTemplates(path);
+    const specialFirst = [...this.#vocabulary.added].sort(
+      (a, b) => Number(b.special) - Number(a.special),
+    );
+    const forms = specialFirst.map((token) => [this.#formOf(token), token] as const);
+    this.#asIs = new AddedTokenFinder(forms.filter(([, { normalized }]) => !normalized));
+    this.#normalized = new AddedTokenFinder(forms.filter(([, { normalized }]) => normalized));
+    this.#special = new Set(
+      specialFirst.filter(({ special }) => special).map(({ content }) => content),
+    );
+    this.#byteFallback = usesByteFallback(part.get("decoder"));
+    this.#traced = this.#normalizers.length > 0 && asksForStart(part.get("pre_tokenizer"));
   }
 
-  encode(text: string): number[] {
-    return this.#encode(text, true).ids;
+  get vocabSize(): number {
+    return this.#vocabulary.size;
   }
 
-  decode(ids: readonly number[]): string {
-    for (const id of ids) this.#name(id);
-    // The library throws on an empty list.
-    if (ids.length === 0) return "";
-    return this.#inner.decode([...ids], {
-      skip_special_tokens: true,
-      clean_up_tokenization_spaces: this.#cleanUp,
-    });
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const { ids } = this.#encode(text, options, false);
+    if (options.addSpecialTokens === false) return ids;
+    const { before, after } = this.#affixes;
+    return before.length + after.length === 0 ? ids : [before, ids, after].flat();
   }
 
-  tokenText(id: number): string {
-    const name = this.#name(id);
-    if (this.#added.has(name)) return name;
-    const text = new TextDecoder().decode(this.#content.bytes(name));
-    return text.includes("\uFFFD") ? name : text;
-  }
-
-  encodeWithOffsets(text: string): { ids: number[]; spans: Span[] } {
-    const { ids } = this.#encode(text, true);
-    const inner = this.#encode(text, false);
-    const bytes = inner.tokens.map((token) => this.#bytes(token));
-    const spans = align(text, bytes);
-    if (!spans) {
-      throw new KeyheadsError(
-        "UNKNOWN_TOKEN",
-        `the tokens of ${JSON.stringify(text)} cannot be aligned with it: they spell ${JSON.stringify(this.decode(inner.ids))}; give roles as token spans (role_ids) instead`,
-      );
-    }
-    // Special tokens that were put around the text have empty spans at its ends.
-    const before = ids.findIndex((_, k) => inner.ids.every((id, i) => ids[k + i] === id));
-    const after = ids.length - inner.ids.length - before;
+  encodeWithOffsets(text: string, options: EncodeOptions = {}): { ids: number[]; spans: Span[] } {
+    const { ids, spans } = this.#encode(text, options, true);
+    if (options.addSpecialTokens === false) return { ids, spans };
+    const { before, after } = this.#affixes;
     return {
-      ids,
+      ids: [before, ids, after].flat(),
       spans: [
-        ...Array.from({ length: before }, (): Span => [0, 0]),
+        ...before.map((): Span => [0, 0]),
         ...spans,
-        ...Array.from({ length: after }, (): Span => [text.length, text.length]),
+        ...after.map((): Span => [text.length, text.length]),
       ],
     };
   }
 
-  #encode(text: string, special: boolean): { ids: number[]; tokens: string[] } {
-    const { ids, tokens } = this.#inner.encode(text, { add_special_tokens: special });
-    const unknown = this.#findUnknown(text, ids, tokens);
-    if (unknown !== undefined) {
-      throw new KeyheadsError(
-        "UNKNOWN_TOKEN",
-        `the tokenizer has no token for ${JSON.stringify(unknown)} in ${JSON.stringify(text)}`,
-      );
-    }
-    return { ids, tokens };
+  decode(ids: readonly number[], options: DecodeOptions = {}): string {
+    const text = this.#decode(ids, options);
+    return this.#cleanUp ? cleanUp(text) : text;
   }
 
-  #findUnknown(text: string, ids: readonly unknown[], tokens: readonly string[]) {
-    const strange = tokens.find(
-      (token, i) => !Number.isInteger(ids[i]) || this.#inner.token_to_id(token) === undefined,
+  #decode(ids: readonly number[], { skipSpecialTokens = true }: DecodeOptions): string {
+    const tokens: string[] = [];
+    for (const id of ids) {
+      const name = this.#name(id);
+      if (skipSpecialTokens && this.#special.has(name)) continue;
+      tokens.push(name);
+    }
+    return this.#join(tokens);
+  }
+
+  textStream(before: readonly number[] = [], options: DecodeOptions = {}): TextStream {
+    return new TextStream(
+      {
+        decode: (ids) => this.#decode(ids, options),
+        open: (id) => this.#byteFallback && byteOfToken(this.#name(id)) !== undefined,
+        cleanUp: this.#cleanUp ? cleanUp : undefined,
+      },
+      before,
     );
-    if (strange !== undefined) return strange;
-    const unknown = this.#unknown;
-    if (unknown === undefined) {
-      return this.#droppable && [...text].find((character) => this.#isDropped(character));
-    }
-    // The unknown token may be meant: its text in the text, or (WordLevel) an ordinary word.
-    const meant = text.split(unknown).length - 1;
-    if (tokens.filter((token) => token === unknown).length <= meant) return undefined;
-    return [...text].find((character) => this.#raw(character).includes(unknown)) ?? text;
   }
 
-  #isDropped(character: string): boolean {
-    const known = this.#droppable?.get(character);
+  tokenText(id: number): string {
+    const name = this.#name(id);
+    const added = this.#vocabulary.addedToken(id);
+    if (added) return added.content;
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.#content(name));
+    return text.includes("\uFFFD") ? name : text;
+  }
+
+  get hasChatTemplate(): boolean {
+    return this.#templates.names.length > 0;
+  }
+
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatOptions = {}): string {
+    return this.#templates.render(messages, options);
+  }
+
+  encodeChat(messages: readonly ChatMessage[], options: ChatOptions = {}): number[] {
+    return this.encode(this.applyChatTemplate(messages, options), { addSpecialTokens: false });
+  }
+
+  #encode(text: string, options: EncodeOptions, trace: boolean): Encoded {
+    checkWellFormed(text);
+    const { splitSpecialTokens = false, keepUnknown = false } = options;
+    const plain = splitSpecialTokens ? (token: AddedToken) => token.special : () => false;
+    const encoded: Encoded = { ids: [], spans: [] };
+    // What is unknown can only be named, and judged, where its place in the text is known.
+    let again = false;
+    const add = (id: number, piece: Piece, start: number, stop: number) => {
+      encoded.ids.push(id);
+      if (piece.origins) encoded.spans.push(spanOf(piece.origins, start, stop));
+    };
+    const spell = (piece: Piece) => {
+      const tokens = this.#model.tokenize(piece.text);
+      if (!keepUnknown && tokens.unknown.length > 0) {
+        if (piece.origins) checkUnknown(text, piece, tokens.unknown);
+        else again = true;
+      }
+      for (let i = 0; i < tokens.ids.length; ++i) {
+        const [start, stop] = [tokens.starts[i] as number, tokens.stops[i] as number];
+        add(tokens.ids[i] as number, piece, start, stop);
+      }
+    };
+    const each = (piece: Piece, finder: AddedTokenFinder, rest: (between: Piece) => void): void => {
+      for (const { start, stop, token } of finder.find(piece.text, plain)) {
+        const part = cut(piece, start, stop);
+        if (token) add(token.id, part, 0, part.text.length);
+        else rest(part);
+      }
+    };
+    each(wholeInput(text, trace || this.#traced), this.#asIs, (section) => {
+      each(normalize(section, this.#normalizers), this.#normalized, (between) => {
+        preTokenize(between, this.#preTokenizers, spell);
+      });
+    });
+    return again ? this.#encode(text, options, true) : encoded;
+  }
+
+  #formOf(token: AddedToken): string {
+    if (!token.normalized) return token.content;
+    const known = this.#forms.get(token);
     if (known !== undefined) return known;
-    const bytes = this.#raw(character).map((token) => this.#bytes(token));
-    const dropped = character.trim() !== "" && align(character, bytes) === undefined;
-    this.#droppable?.set(character, dropped);
-    return dropped;
+    const form = normalize(wholeInput(token.content, false), this.#normalizers).text;
+    this.#forms.set(token, form);
+    return form;
   }
 
-  #raw(text: string): string[] {
-    return this.#inner.tokenize(text);
-  }
-
-  #bytes(token: string): Uint8Array {
-    return this.#added.has(token) ? new TextEncoder().encode(token) : this.#content.bytes(token);
-  }
-
+  /** What decoding sees: an added token that is looked for in normalized text is normalized too. */
   #name(id: number): string {
-    const name = this.#inner.id_to_token(id);
+    const added = this.#vocabulary.addedToken(id);
+    const name = added ? this.#formOf(added) : this.#vocabulary.name(id);
     if (name !== undefined) return name;
     throw new KeyheadsError(
       "UNKNOWN_TOKEN",
@@ -139,15 +219,47 @@ export class JsonTokenizer implements Tokenizer {
   }
 }
 
-/** Settings that the library accepts and runs as something else. */
-function checkComponents(json: TokenizerJson, path: string): void {
-  for (const { type, behavior, invert } of components(json?.pre_tokenizer)) {
-    if (type !== "Split") continue;
-    const how = behavior?.toLowerCase();
-    if (how === (invert ? "removed" : "isolated") || (how === "removed" && !invert)) continue;
+const models: Readonly<Record<string, (part: Part) => TokenModel>> = {
+  BPE: (part) => new Bpe(part),
+  Unigram: (part) => new Unigram(part),
+  WordPiece: (part) => new WordPiece(part),
+  WordLevel: (part) => new WordLevel(part),
+};
+
+/** Files older than the field "type" are told by what else they have. */
+function readModel(part: Part): TokenModel {
+  if (part.get("type").missing) {
+    if (!part.get("merges").missing) return new Bpe(part);
+    if (Array.isArray(part.get("vocab").value)) return new Unigram(part);
+  }
+  return part.pick(models, "model")(part);
+}
+
+/** As transformers 5 does: never for BPE, whose text it would damage, unless the file insists. */
+function wantsCleanUp(config: Part, model: TokenModel): boolean {
+  if (!config.get("clean_up_tokenization_spaces").boolean(false)) return false;
+  const insists = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output";
+  return model.type !== "BPE" || config.get(insists).boolean(false);
+}
+
+/** Throws UNKNOWN_TOKEN with the characters. White space that the model drops is let go. */
+function checkUnknown(text: string, { origins }: Piece, unknown: readonly Unknown[]): void {
+  for (const { start, stop, dropped } of unknown) {
+    const characters = origins ? text.slice(...spanOf(origins, start, stop)) : "";
+    if (dropped && characters.trim() === "") continue;
     throw new KeyheadsError(
-      "BAD_CHECKPOINT",
-      `${path} splits text with behavior ${behavior}${invert ? ", inverted" : ""}, which is not supported; give token ids instead of text`,
+      "UNKNOWN_TOKEN",
+      `the tokenizer has no token for ${JSON.stringify(characters)} in ${JSON.stringify(quote(text))}`,
     );
   }
+}
+
+/** Half a surrogate pair is no character, and no bytes stand for it. */
+function checkWellFormed(text: string): void {
+  const at = text.search(/\p{Surrogate}/u);
+  if (at < 0) return;
+  throw new KeyheadsError(
+    "BAD_ARGUMENT",
+    `the text has half a surrogate pair (U+${text.charCodeAt(at).toString(16).toUpperCase()}) at UTF-16 unit ${at}, which is no character; repair it, e.g. with text.toWellFormed()`,
+  );
 }

@@ -1,0 +1,41 @@
+// The byte-level alphabet of GPT-2: every byte is written as one printable character.
+import type { Change } from "./piece.ts";
+
+/** GPT-2's bytes_to_unicode: printable bytes are themselves, the others follow from U+0100 on. */
+export const byteAlphabet: readonly string[] = (() => {
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable =
+      (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    return String.fromCharCode(printable ? byte : next++);
+  });
+})();
+
+const byteOf = new Map(byteAlphabet.map((character, byte) => [character, byte]));
+const encoder = new TextEncoder();
+
+/** Every character that is not its own byte becomes the characters of its UTF-8 bytes. */
+export function byteChanges(text: string): Change[] {
+  const changes: Change[] = [];
+  for (let i = 0; i < text.length; ++i) {
+    const unit = text.charCodeAt(i);
+    if (unit >= 0x21 && unit <= 0x7e) continue;
+    const stop = unit >= 0xd800 && unit <= 0xdbff ? i + 2 : i + 1;
+    changes.push({ start: i, stop, text: byteCharacters(text.slice(i, stop)) });
+    i = stop - 1;
+  }
+  return changes;
+}
+
+function byteCharacters(character: string): string {
+  if (character === " ") return "Ġ";
+  let written = "";
+  for (const byte of encoder.encode(character)) written += byteAlphabet[byte];
+  return written;
+}
+
+/** The bytes that a token stands for; one that is not written in the alphabet is plain text. */
+export function bytesOfToken(token: string): Uint8Array {
+  const bytes = Array.from(token, (character) => byteOf.get(character));
+  return bytes.includes(undefined) ? encoder.encode(token) : Uint8Array.from(bytes as number[]);
+}
