@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "ops/activation.h"
+#include "ops/attention_steps.h"
 #include "ops/elementwise.h"
 #include "ops/embed.h"
 #include "ops/linear.h"
@@ -333,7 +334,9 @@ Var<T> Graph<T>::attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, co
                                          .heads = a.heads,
                                          .groups = a.groups,
                                          .width = a.width,
-                                         .scale = a.scale});
+                                         .scale = a.scale,
+                                         .cap = a.cap,
+                                         .window = a.window});
   Var<T> y = result(std::move(value), q.grad || k.grad || v.grad);
   if (y.grad) {
     tape_->record([this, q, k, v, y, a] {
@@ -352,7 +355,9 @@ Var<T> Graph<T>::attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, co
                                           .heads = a.heads,
                                           .groups = a.groups,
                                           .width = a.width,
-                                          .scale = a.scale});
+                                          .scale = a.scale,
+                                          .cap = a.cap,
+                                          .window = a.window});
       if (q.grad) contribute<T>(ctx_, q, dq.m);
       if (k.grad) contribute<T>(ctx_, k, dk.m);
       if (v.grad) contribute<T>(ctx_, v, dv.m);
@@ -375,7 +380,9 @@ Var<T> Graph<T>::attention_scores(const Var<T>& q, const Var<T>& k, const Heads&
                                                       .heads = a.heads,
                                                       .groups = a.groups,
                                                       .width = a.width,
-                                                      .scale = a.scale});
+                                                      .scale = a.scale,
+                                                      .cap = a.cap,
+                                                      .window = a.window});
   Var<T> y = result(std::move(value), q.grad || k.grad);
   if (y.grad) {
     tape_->record([this, q, k, y, a, &offsets, count] {
@@ -385,6 +392,7 @@ Var<T> Graph<T>::attention_scores(const Var<T>& q, const Var<T>& k, const Heads&
           ctx_, ops::AttentionScoresBackward<T>{.dq = dq.m,
                                                 .dk = dk.m,
                                                 .dscores = y.grad->tensor.data(),
+                                                .scores = y.value.data(),
                                                 .q = q.m(),
                                                 .k = k.m(),
                                                 .segments = a.segments.data(),
@@ -393,7 +401,9 @@ Var<T> Graph<T>::attention_scores(const Var<T>& q, const Var<T>& k, const Heads&
                                                 .heads = a.heads,
                                                 .groups = a.groups,
                                                 .width = a.width,
-                                                .scale = a.scale});
+                                                .scale = a.scale,
+                                                .cap = a.cap,
+                                                .window = a.window});
       if (q.grad) contribute<T>(ctx_, q, dq.m);
       if (k.grad) contribute<T>(ctx_, k, dk.m);
     });

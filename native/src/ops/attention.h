@@ -5,7 +5,8 @@ namespace keyheads::ops {
 
 // The queries of one sequence and the keys they may see. Keys come in two pieces, one after the
 // other: `past` (a cache, or a base run) and the rows of k and v that belong to this call.
-// Query i of the segment sees the `past_rows + i + 1` first keys (causal).
+// Query i of the segment has index past_rows + i, and sees the keys up to its own (causal); with a
+// window, the last `window` of those.
 template <class T>
 struct Segment {
   int64_t row;  // first row of q, k, v, z; the segment has `rows` of each
@@ -15,8 +16,9 @@ struct Segment {
   int64_t past_rows;
 };
 
-// scores = scale * q . k;  pattern = softmax(scores);  z = pattern @ v. Query head h reads group
-// h / (heads / groups). Memory grows linearly with length. Sums over keys ascend.
+// scores = scale * q . k, and with a cap, cap * tanh(scores / cap);  pattern = softmax(scores);
+// z = pattern @ v. Query head h reads group h / (heads / groups). Memory grows linearly with
+// length, and nothing is computed outside the window. Sums over keys ascend.
 template <class T>
 struct Attention {
   Mat<T> z;        // (M, heads * width)  =
@@ -27,8 +29,10 @@ struct Attention {
   int64_t segment_count;
   int64_t heads, groups, width;
   T scale;
+  T cap = 0;           // 0: none
+  int64_t window = 0;  // 0: no limit
 };
-// Recomputes the pattern row by row. Segments have no past.
+// Recomputes the pattern row by row. Past keys and values are constants.
 template <class T>
 struct AttentionBackward {
   Mat<T> dq, dk, dv;  // =
@@ -37,84 +41,11 @@ struct AttentionBackward {
   int64_t segment_count;
   int64_t heads, groups, width;
   T scale;
-};
-
-// The same in three steps for when a hook looks between them; equal bits to Attention. A pattern
-// buffer holds, per segment s with n rows, [heads, n, n] at pattern_offsets[s]; no past.
-template <class T>
-struct AttentionScores {
-  T* scores;  // pattern buffer  =, -inf above the diagonal
-  Mat<const T> q, k;
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
-  int64_t segment_count;
-  int64_t heads, groups, width;
-  T scale;
-};
-// Softmax of every row of n scores (masked entries become 0). In place allowed.
-template <class T>
-struct AttentionSoftmax {
-  T* pattern;       // pattern buffer  =
-  const T* scores;  // pattern buffer
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
-  int64_t segment_count;
-  int64_t heads;
-};
-// z = pattern @ v, over the causal part only
-template <class T>
-struct AttentionMix {
-  Mat<T> z;          // =
-  const T* pattern;  // pattern buffer
-  Mat<const T> v;
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
-  int64_t segment_count;
-  int64_t heads, groups, width;
-};
-// dpattern = dz . v (0 above the diagonal); dv += pattern^T dz summed over the group's heads
-template <class T>
-struct AttentionMixBackward {
-  T* dpattern;  // pattern buffer  =
-  Mat<T> dv;    // =
-  Mat<const T> dz, v;
-  const T* pattern;
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
-  int64_t segment_count;
-  int64_t heads, groups, width;
-};
-// dscores = pattern * (dpattern - sum(pattern * dpattern))
-template <class T>
-struct AttentionSoftmaxBackward {
-  T* dscores;  // pattern buffer  =, may be dpattern
-  const T* dpattern;
-  const T* pattern;  // the softmax's own output
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
-  int64_t segment_count;
-  int64_t heads;
-};
-// dq = scale * dscores k, dk = scale * dscores^T q
-template <class T>
-struct AttentionScoresBackward {
-  Mat<T> dq, dk;  // =
-  const T* dscores;
-  Mat<const T> q, k;
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
-  int64_t segment_count;
-  int64_t heads, groups, width;
-  T scale;
+  T cap = 0;           // 0: none
+  int64_t window = 0;  // 0: no limit
 };
 
 DECLARE_OP(attention, Attention)
 DECLARE_OP(attention_backward, AttentionBackward)
-DECLARE_OP(attention_scores, AttentionScores)
-DECLARE_OP(attention_softmax, AttentionSoftmax)
-DECLARE_OP(attention_mix, AttentionMix)
-DECLARE_OP(attention_mix_backward, AttentionMixBackward)
-DECLARE_OP(attention_softmax_backward, AttentionSoftmaxBackward)
-DECLARE_OP(attention_scores_backward, AttentionScoresBackward)
 
 }  // namespace keyheads::ops

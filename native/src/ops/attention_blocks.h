@@ -65,57 +65,112 @@ KEYHEADS_INLINE void pack_keys(int64_t n, int64_t width, const Key& key, T* to) 
   }
 }
 template <class T>
-KEYHEADS_INLINE void pack_keys(const Mat<const T>& rows, T* to) {
-  pack_keys(
-      rows.rows, rows.cols, [&](int64_t j) { return rows.row(j); }, to);
-}
-template <class T>
 KEYHEADS_INLINE Right<T> keys_right(const T* packed, int64_t width) {
   return {packed, Simd<T>::kWidth, Simd<T>::kWidth * width};
 }
 
-// Rows (n, width), times factor, as strips of their columns: the right side of weights . rows.
-// `to` has `length` rows in all, of which rows.rows are written from `first` on.
-template <class T>
-KEYHEADS_INLINE void pack_rows(const Mat<const T>& rows, int64_t first, int64_t length, T factor,
+// n rows (row(r) points to one), times factor, as strips of their columns: the right side of
+// weights . rows. A strip of `to` has `length` rows.
+template <class T, class Row>
+KEYHEADS_INLINE void pack_rows(int64_t n, int64_t width, const Row& row, int64_t length, T factor,
                                T* to) {
   using S = Simd<T>;
   constexpr int64_t W = S::kWidth;
   const auto scale = S::set(factor);
-  for (int64_t r = 0; r < rows.rows; ++r) {
-    const T* from = rows.row(r);
-    T* line = to + (first + r) * W;
+  for (int64_t r = 0; r < n; ++r) {
+    const T* from = row(r);
+    T* line = to + r * W;
     int64_t e = 0;
-    for (; e + W <= rows.cols; e += W) S::store(line + e * length, scale * S::load(from + e));
-    if (e < rows.cols) {
-      S::store(line + e * length, scale * S::load_first(from + e, rows.cols - e));
-    }
+    for (; e + W <= width; e += W) S::store(line + e * length, scale * S::load(from + e));
+    if (e < width) S::store(line + e * length, scale * S::load_first(from + e, width - e));
   }
+}
+template <class T>
+KEYHEADS_INLINE void pack_rows(const Mat<const T>& rows, int64_t length, T factor, T* to) {
+  pack_rows(
+      rows.rows, rows.cols, [&](int64_t r) { return rows.row(r); }, length, factor, to);
 }
 template <class T>
 KEYHEADS_INLINE Right<T> rows_right(const T* packed, int64_t length) {
   return {packed, Simd<T>::kWidth, Simd<T>::kWidth * length};
 }
 
-// 0 where an entry is seen, -infinity beyond: read from kTail + W - (number of entries seen)
+// Keys begin .. end - 1 are those that some of the queries first .. first + count - 1 see; all
+// indices count from the first past key. `begin` is a multiple of the vector width, so that a key
+// is in the same lane whatever part of a row is looked at.
+struct KeyRange {
+  int64_t begin, end;
+  KEYHEADS_INLINE int64_t count() const { return end - begin; }
+};
+// The first key that a query sees.
+KEYHEADS_INLINE int64_t first_key(int64_t query, int64_t window) {
+  return window > 0 ? larger<int64_t>(0, query + 1 - window) : 0;
+}
 template <class T>
-struct Tail {
-  static constexpr int64_t W = Simd<T>::kWidth;
-  T value[2 * W];
-  constexpr Tail() : value() {
-    for (int64_t i = W; i < 2 * W; ++i) value[i] = -static_cast<T>(__builtin_inf());
+KEYHEADS_INLINE KeyRange seen_keys(int64_t first, int64_t count, int64_t window) {
+  constexpr int64_t W = Simd<T>::kWidth;
+  return {first_key(first, window) / W * W, first + count};
+}
+
+// Key j of a segment and group, its past first; likewise its values.
+template <class T>
+struct GroupRows {
+  const T* past;
+  int64_t past_rows, past_stride;
+  Mat<const T> own;
+  KEYHEADS_INLINE const T* operator()(int64_t j) const {
+    return j < past_rows ? past + j * past_stride : own.row(j - past_rows);
   }
 };
 template <class T>
-constexpr Tail<T> kTail;
+KEYHEADS_INLINE GroupRows<T> group_rows(const Segment<T>& s, const T* past, const Mat<const T>& own,
+                                        int64_t group, int64_t groups, int64_t width) {
+  return {past ? past + group * width : nullptr, s.past_rows, groups * width,
+          part(own, s.row, s.rows, group, width)};
+}
+
+// -infinity up to entry W - 1 and from 2 W on, +infinity between: what the entries of a vector must
+// not exceed.
+template <class T>
+struct Limits {
+  static constexpr int64_t W = Simd<T>::kWidth;
+  T value[3 * W];
+  constexpr Limits() : value() {
+    constexpr T kInfinity = static_cast<T>(__builtin_inf());
+    for (int64_t i = 0; i < 3 * W; ++i) value[i] = i / W == 1 ? kInfinity : -kInfinity;
+  }
+};
+template <class T>
+constexpr Limits<T> kLimits;
+
+// cap * tanh(scale * x / cap) of n entries
+template <class T>
+KEYHEADS_INLINE void cap_scores(T* x, int64_t n, T scale, T cap) {
+#pragma GCC ivdep
+  for (int64_t j = 0; j < n; ++j) x[j] = cap * tanh_of(x[j] * scale / cap);
+}
+// Caps the first n entries of some lines, if there is a cap; returns the factor that is then still
+// to be applied.
+template <class T>
+KEYHEADS_INLINE T cap_lines(T* p, int64_t line, int64_t rows, int64_t n, T scale, T cap) {
+  if (!(cap > 0)) return scale;
+  for (int64_t r = 0; r < rows; ++r) cap_scores(p + r * line, n, scale, cap);
+  return T(1);
+}
+// The derivative of cap * tanh(x / cap), from its value.
+template <class T>
+KEYHEADS_INLINE T cap_slope(T value, T cap) {
+  return T(1) - (value / cap) * (value / cap);
+}
 
 // Rows of at most kTileRows queries in scratch memory, `line` apart: p = softmax(scale * p) over
-// the `seen` entries of the first, one more for every next, zeros from there to the end of the
-// vector that holds entry `end` - 1. Entries of -infinity become 0, and how many of them follow
-// matters to no other bit. The rows go through each step together, since a step waits for itself.
+// the entries lowest .. seen - 1 of the first, where `seen` is one more for every next row and
+// `lowest` begins to move with it once a window is full; zeros elsewhere up to the end of the
+// vector that holds entry `end` - 1. How many zeros there are matters to no other bit. The rows go
+// through each step together, since a step waits for itself.
 template <class T>
-KEYHEADS_INLINE void softmax_lines(T* p, int64_t line, int64_t rows, int64_t seen, T scale,
-                                   int64_t end) {
+KEYHEADS_INLINE void softmax_lines(T* p, int64_t line, int64_t rows, int64_t seen, int64_t window,
+                                   T scale, int64_t end) {
   using S = Simd<T>;
   constexpr int64_t W = S::kWidth;
   const int64_t length = padded<T>(end);
@@ -123,12 +178,16 @@ KEYHEADS_INLINE void softmax_lines(T* p, int64_t line, int64_t rows, int64_t see
   T top[kTileRows], inverse[kTileRows];
   for (int64_t r = 0; r < rows; ++r) {
     T* row = p + r * line;
+    const int64_t last = seen + r, lowest = first_key(last - 1, window);
     auto most = S::set(-static_cast<T>(__builtin_inf()));
     for (int64_t j = 0; j < length; j += W) {
-      const int64_t rest = larger<int64_t>(0, smaller(W, seen + r - j));
-      const auto x =
-          rest == W ? S::load(row + j) * factor
-                    : S::load_first(row + j, rest) * factor + S::load(kTail<T>.value + W - rest);
+      auto x = S::load(row + j) * factor;
+      if (j < lowest || j + W > last) {
+        const int64_t masked = larger<int64_t>(0, smaller(W, lowest - j));
+        const int64_t rest = larger<int64_t>(0, smaller(W, last - j));
+        x = S::min(x, S::load(kLimits<T>.value + W - masked));
+        x = S::min(x, S::load(kLimits<T>.value + 2 * W - rest));
+      }
       S::store(row + j, x);
       most = S::max(most, x);
     }
@@ -159,13 +218,6 @@ KEYHEADS_INLINE void softmax_row_backward(T* ds, const T* dp, const T* p, int64_
   for (int64_t j = 0; j < n; ++j) ds[j] = p[j] * (dp[j] - sum);
 }
 
-// Query `first + r` of a pattern: its causal part, zeros from there to `end`.
-template <class T>
-KEYHEADS_INLINE void copy_causal(T* to, const T* from, int64_t query, int64_t end) {
-  for (int64_t j = 0; j <= query; ++j) to[j] = from[j];
-  for (int64_t j = query + 1; j < end; ++j) to[j] = 0;
-}
-
 template <class T>
 KEYHEADS_INLINE void set_zero(const Mat<T>& m) {
   for (int64_t r = 0; r < m.rows; ++r) {
@@ -176,18 +228,21 @@ KEYHEADS_INLINE void set_zero(const Mat<T>& m) {
 // Queries whose pattern is held at a time by the backward passes.
 inline constexpr int64_t kQueries = 48;
 
-// to (keys, width) += weights^T rows, where row i of the weights is that of query first + i and
-// is zero beyond key first + i: the queries before a key add nothing.
+// to (keys, width) += weights^T rows, where row i of the weights is that of query first + i
+// (counted from key 0 of `to`) and is zero beyond key first + i and before the query's window: the
+// queries before a key and behind its window add nothing.
 template <class T>
 KEYHEADS_INLINE void add_transposed(const Mat<T>& to, const Mat<const T>& weights, int64_t first,
-                                    const Right<T>& rows) {
+                                    int64_t window, const Right<T>& rows) {
   for_tiles(to.rows, [&](int64_t key, int64_t count) {
     const int64_t skip = larger<int64_t>(0, key - first);
-    if (skip >= weights.rows) return;
+    const int64_t last = window > 0 ? key + count - 1 + window - first : weights.rows;
+    const int64_t depth = smaller(last, weights.rows) - skip;
+    if (depth <= 0) return;
     Right<T> right = rows;
     right.data += skip * rows.row;
     tile_rows<T>(count, {weights.row(skip) + key, 1, weights.stride}, right,
-                 {to.row(key), to.stride, to.cols, true}, weights.rows - skip);
+                 {to.row(key), to.stride, to.cols, true}, depth);
   });
 }
 

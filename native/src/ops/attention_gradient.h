@@ -11,24 +11,32 @@ template <class T>
 class AttentionGradient {
  public:
   AttentionGradient(const AttentionBackward<T>& a, const Segment<T>& s, int64_t group)
-      : a_(a), s_(s), group_(group), line_(padded<T>(s.rows)), arena_(size()) {
+      : a_(a),
+        s_(s),
+        group_(group),
+        all_(seen_keys<T>(s.past_rows, s.rows, a.window)),
+        line_(padded<T>(all_.count())),
+        arena_(size()) {
     k_ = arena_.take(line_ * a.width);
     v_ = arena_.take(line_ * a.width);
-    k_rows_ = arena_.take(s.rows * padded<T>(a.width));
+    k_rows_ = arena_.take(all_.count() * padded<T>(a.width));
     q_rows_ = arena_.take(kQueries * padded<T>(a.width));
     dz_rows_ = arena_.take(kQueries * padded<T>(a.width));
-    p_ = {arena_.take(kQueries * line_), 0, s.rows, line_};
-    ds_ = {arena_.take(kQueries * line_), 0, s.rows, line_};
+    p_ = {arena_.take(kQueries * line_), 0, line_, line_};
+    ds_ = {arena_.take(kQueries * line_), 0, line_, line_};
+    slopes_ = arena_.take(a.cap > 0 ? kTileRows * line_ : 0);
   }
 
   void run() {
-    const auto of_group = [&](const auto& m) { return part(m, s_.row, s_.rows, group_, a_.width); };
-    const Mat<const T> k = of_group(a_.k), v = of_group(a_.v);
-    dk_ = of_group(a_.dk);
-    dv_ = of_group(a_.dv);
-    pack_keys(k, k_);
-    pack_keys(v, v_);
-    pack_rows(k, 0, s_.rows, a_.scale, k_rows_);
+    const auto keys = group_rows<T>(s_, s_.past_k, a_.k, group_, a_.groups, a_.width);
+    const auto values = group_rows<T>(s_, s_.past_v, a_.v, group_, a_.groups, a_.width);
+    const auto key = [&](int64_t j) { return keys(all_.begin + j); };
+    dk_ = part(a_.dk, s_.row, s_.rows, group_, a_.width);
+    dv_ = part(a_.dv, s_.row, s_.rows, group_, a_.width);
+    pack_keys(all_.count(), a_.width, key, k_);
+    pack_keys(
+        all_.count(), a_.width, [&](int64_t j) { return values(all_.begin + j); }, v_);
+    pack_rows(all_.count(), a_.width, key, all_.count(), a_.scale, k_rows_);
     set_zero(dk_);
     set_zero(dv_);
     const int64_t share = a_.heads / a_.groups;
@@ -40,43 +48,72 @@ class AttentionGradient {
  private:
   int64_t size() const {
     const int64_t width = padded<T>(a_.width);
-    return 2 * line_ * a_.width + (s_.rows + 2 * kQueries) * width + 2 * kQueries * line_;
+    const int64_t lines = 2 * kQueries + (a_.cap > 0 ? kTileRows : 0);
+    return 2 * line_ * a_.width + (all_.count() + 2 * kQueries) * width + lines * line_;
   }
 
   void block(int64_t h, int64_t first, int64_t count) {
     const auto of_head = [&](const auto& m) { return part(m, s_.row + first, count, h, a_.width); };
     const Mat<const T> q = of_head(a_.q), dz = of_head(a_.dz);
     const Mat<T> dq = of_head(a_.dq);
+    const int64_t query = s_.past_rows + first;
+    const KeyRange seen = seen_keys<T>(query, count, a_.window);
     p_.rows = ds_.rows = count;
-    const int64_t end = first + count;
     for_tiles(count, [&](int64_t i, int64_t rows) {
-      const int64_t seen = first + i + rows;
-      tile_rows<T>(rows, {q.row(i), q.stride, 1}, keys_right(k_, a_.width),
-                   {p_.row(i), line_, seen, false}, a_.width);
-      tile_rows<T>(rows, {dz.row(i), dz.stride, 1}, keys_right(v_, a_.width),
-                   {ds_.row(i), line_, seen, false}, a_.width);
-      softmax_lines(p_.row(i), line_, rows, first + i + 1, a_.scale, end);
-      for (int64_t r = i; r < i + rows; ++r) {
-        T* ds = ds_.row(r);
-        const int64_t length = padded<T>(end);
-        for (int64_t j = first + r + 1; j < length; ++j) ds[j] = 0;
-        softmax_row_backward(ds, ds, p_.row(r), length);
-      }
-      tile_rows<T>(rows, {ds_.row(i), line_, 1}, rows_right(k_rows_, s_.rows),
-                   {dq.row(i), dq.stride, a_.width, false}, seen);
+      tile(query + i, rows, q.row(i), q.stride, dz.row(i), dz.stride, seen, i);
+      tile_rows<T>(rows, {ds_.row(i), line_, 1},
+                   rows_right(k_rows_ + (seen.begin - all_.begin) * kWidth, all_.count()),
+                   {dq.row(i), dq.stride, a_.width, false}, query + i + rows - seen.begin);
     });
-    pack_rows(q, 0, kQueries, a_.scale, q_rows_);
-    pack_rows(dz, 0, kQueries, T(1), dz_rows_);
-    const auto seen_keys = [&](Mat<T> d) { return Mat<T>{d.data, end, d.cols, d.stride}; };
-    add_transposed<T>(seen_keys(dk_), ds_, first, rows_right(q_rows_, kQueries));
-    add_transposed<T>(seen_keys(dv_), p_, first, rows_right(dz_rows_, kQueries));
+    pack_rows(q, kQueries, a_.scale, q_rows_);
+    pack_rows(dz, kQueries, T(1), dz_rows_);
+    const int64_t own = larger(seen.begin, s_.past_rows);  // the first key that is ours
+    const auto add = [&](const Mat<T>& d, const Mat<T>& weights, const T* rows) {
+      add_transposed<T>({d.row(own - s_.past_rows), seen.end - own, d.cols, d.stride},
+                        {weights.data + own - seen.begin, count, line_, line_}, query - own,
+                        a_.window, rows_right(rows, kQueries));
+    };
+    add(dk_, ds_, q_rows_);
+    add(dv_, p_, dz_rows_);
   }
+
+  // Pattern and gradient of the scores of a few queries, over the keys that their block sees.
+  void tile(int64_t query, int64_t rows, const T* q, int64_t q_stride, const T* dz,
+            int64_t dz_stride, KeyRange block, int64_t row) {
+    T* p = p_.row(row);
+    const KeyRange seen = seen_keys<T>(query, rows, a_.window);
+    const int64_t from = seen.begin - block.begin, packed = (seen.begin - all_.begin) * a_.width;
+    tile_rows<T>(rows, {q, q_stride, 1}, keys_right(k_ + packed, a_.width),
+                 {p + from, line_, seen.count(), false}, a_.width);
+    tile_rows<T>(rows, {dz, dz_stride, 1}, keys_right(v_ + packed, a_.width),
+                 {ds_.row(row) + from, line_, seen.count(), false}, a_.width);
+    const T scale = cap_lines(p + from, line_, rows, seen.count(), a_.scale, a_.cap);
+    for (int64_t r = 0; r < rows && a_.cap > 0; ++r) {
+      for (int64_t j = from; j < from + seen.count(); ++j) {
+        slopes_[r * line_ + j] = cap_slope(p[r * line_ + j], a_.cap);
+      }
+    }
+    softmax_lines(p, line_, rows, query + 1 - block.begin, a_.window, scale, block.count());
+    for (int64_t r = 0; r < rows; ++r) {
+      T* ds = ds_.row(row + r);
+      const int64_t length = padded<T>(block.count());
+      const int64_t last = query + r + 1 - block.begin, lowest = first_key(last - 1, a_.window);
+      for (int64_t j = 0; j < lowest; ++j) ds[j] = 0;
+      for (int64_t j = last; j < length; ++j) ds[j] = 0;
+      softmax_row_backward(ds, ds, p + r * line_, length);
+      for (int64_t j = lowest; j < last && a_.cap > 0; ++j) ds[j] *= slopes_[r * line_ + j];
+    }
+  }
+
+  static constexpr int64_t kWidth = Simd<T>::kWidth;
 
   const AttentionBackward<T>& a_;
   const Segment<T>& s_;
-  int64_t group_, line_;
+  int64_t group_;
+  KeyRange all_;
+  int64_t line_;
   Arena<T> arena_;
-  T *k_, *v_, *k_rows_, *q_rows_, *dz_rows_;
+  T *k_, *v_, *k_rows_, *q_rows_, *dz_rows_, *slopes_;
   Mat<T> p_, ds_, dk_, dv_;
 };
 

@@ -27,6 +27,8 @@ struct Simd<float> {
   }
   KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
   KEYHEADS_INLINE static V max(V a, V b) { return _mm_max_ps(a, b); }
+  // b where either is NaN
+  KEYHEADS_INLINE static V min(V a, V b) { return _mm_min_ps(a, b); }
   // lane i with lane i + half, down to one
   KEYHEADS_INLINE static float sum(V v) {
     v = _mm_add_ps(v, _mm_movehl_ps(v, v));
@@ -58,6 +60,8 @@ struct Simd<double> {
   }
   KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm_add_pd(_mm_mul_pd(a, b), c); }
   KEYHEADS_INLINE static V max(V a, V b) { return _mm_max_pd(a, b); }
+  // b where either is NaN
+  KEYHEADS_INLINE static V min(V a, V b) { return _mm_min_pd(a, b); }
   KEYHEADS_INLINE static double sum(V v) {
     return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)));
   }

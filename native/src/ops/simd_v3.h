@@ -25,6 +25,8 @@ struct Simd<float> {
   }
   KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   KEYHEADS_INLINE static V max(V a, V b) { return _mm256_max_ps(a, b); }
+  // b where either is NaN
+  KEYHEADS_INLINE static V min(V a, V b) { return _mm256_min_ps(a, b); }
   // lane i with lane i + half, down to one
   KEYHEADS_INLINE static float sum(V v) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -62,6 +64,8 @@ struct Simd<double> {
   }
   KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
   KEYHEADS_INLINE static V max(V a, V b) { return _mm256_max_pd(a, b); }
+  // b where either is NaN
+  KEYHEADS_INLINE static V min(V a, V b) { return _mm256_min_pd(a, b); }
   KEYHEADS_INLINE static double sum(V v) {
     const __m128d x = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
     return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));

@@ -25,6 +25,8 @@ struct Simd<float> {
   }
   KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
   KEYHEADS_INLINE static V max(V a, V b) { return _mm512_max_ps(a, b); }
+  // b where either is NaN
+  KEYHEADS_INLINE static V min(V a, V b) { return _mm512_min_ps(a, b); }
   // lane i with lane i + half, down to one
   KEYHEADS_INLINE static float sum(V v) { return _mm512_reduce_add_ps(v); }
   KEYHEADS_INLINE static float max(V v) { return _mm512_reduce_max_ps(v); }
@@ -53,6 +55,8 @@ struct Simd<double> {
   }
   KEYHEADS_INLINE static V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
   KEYHEADS_INLINE static V max(V a, V b) { return _mm512_max_pd(a, b); }
+  // b where either is NaN
+  KEYHEADS_INLINE static V min(V a, V b) { return _mm512_min_pd(a, b); }
   KEYHEADS_INLINE static double sum(V v) { return _mm512_reduce_add_pd(v); }
   KEYHEADS_INLINE static double max(V v) { return _mm512_reduce_max_pd(v); }
 

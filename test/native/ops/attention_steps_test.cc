@@ -1,0 +1,184 @@
+#include "ops/attention_steps.h"
+
+#include "attention_cases.h"
+
+namespace keyheads::test {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct ScoresCase {
+  const char* name = "attention_scores";
+  double tolerance = 3e-6;
+  std::vector<Shape> shapes() const { return attention_shapes(); }
+  Shape random_shape(Random& random) const { return attention_shape(random); }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    b.in("q", rows_of(s), s[0] * s[2]);
+    b.in("k", rows_of(s), s[1] * s[2]);
+    declare_past(s, b);
+    b.out("scores", 1, pattern_size(s));
+    for (const char* name : {"q", "k"}) b.gradient(Role::sets, name);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    const Layout<T> layout(s, b);
+    ops::attention_scores(ctx, ops::AttentionScores<T>{.scores = b.ptr("scores"),
+                                                       .q = b["q"],
+                                                       .k = b["k"],
+                                                       .segments = layout.segments.data(),
+                                                       .pattern_offsets = layout.offsets.data(),
+                                                       .segment_count = layout.count(),
+                                                       .heads = s[0],
+                                                       .groups = s[1],
+                                                       .width = s[2],
+                                                       .scale = static_cast<T>(scale_of(s)),
+                                                       .cap = static_cast<T>(cap_of(s)),
+                                                       .window = s[3]});
+  }
+  template <class T>
+  void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    const Layout<T> layout(s, b);
+    ops::attention_scores_backward(
+        ctx, ops::AttentionScoresBackward<T>{.dq = b["dq"],
+                                             .dk = b["dk"],
+                                             .dscores = b.ptr("dscores"),
+                                             .scores = b.ptr("scores"),
+                                             .q = b["q"],
+                                             .k = b["k"],
+                                             .segments = layout.segments.data(),
+                                             .pattern_offsets = layout.offsets.data(),
+                                             .segment_count = layout.count(),
+                                             .heads = s[0],
+                                             .groups = s[1],
+                                             .width = s[2],
+                                             .scale = static_cast<T>(scale_of(s)),
+                                             .cap = static_cast<T>(cap_of(s)),
+                                             .window = s[3]});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for_queries(s, [&](const Query& x) {
+      for (int64_t j = 0; j < x.keys(); ++j) {
+        b.ptr("scores")[x.offset + j] =
+            sees(s, x.past + x.query, j) ? plain_score(s, b, x, j) : -kInfinity;
+      }
+    });
+  }
+};
+
+struct SoftmaxCase {
+  const char* name = "attention_softmax";
+  double tolerance = 6e-6;
+  std::vector<Shape> shapes() const { return attention_shapes(); }
+  Shape random_shape(Random& random) const { return attention_shape(random); }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    Random random("scores");
+    const std::vector<char> seen = seen_entries(s);
+    b.in("scores", 1, pattern_size(s), [&](int64_t, int64_t c) {
+      return seen[static_cast<size_t>(c)] ? 2 * random.normal() : -kInfinity;
+    });
+    b.out("pattern", 1, pattern_size(s));
+    b.gradient(Role::sets, "scores");
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    const Layout<T> layout(s, b);
+    ops::attention_softmax(ctx, ops::AttentionSoftmax<T>{.pattern = b.ptr("pattern"),
+                                                         .scores = b.ptr("scores"),
+                                                         .segments = layout.segments.data(),
+                                                         .pattern_offsets = layout.offsets.data(),
+                                                         .segment_count = layout.count(),
+                                                         .heads = s[0]});
+  }
+  template <class T>
+  void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    const Layout<T> layout(s, b);
+    ops::attention_softmax_backward(
+        ctx, ops::AttentionSoftmaxBackward<T>{.dscores = b.ptr("dscores"),
+                                              .dpattern = b.ptr("dpattern"),
+                                              .pattern = b.ptr("pattern"),
+                                              .segments = layout.segments.data(),
+                                              .pattern_offsets = layout.offsets.data(),
+                                              .segment_count = layout.count(),
+                                              .heads = s[0]});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for_queries(s, [&](const Query& x) {
+      const std::vector<double> p = plain_softmax(b.ptr("scores") + x.offset, x.keys());
+      std::copy(p.begin(), p.end(), b.ptr("pattern") + x.offset);
+    });
+  }
+};
+
+// With every = true, the pattern has weights on keys that the queries do not see, as a hook may
+// leave it.
+template <bool every>
+struct MixOf {
+  const char* name = every ? "attention_mix_edited" : "attention_mix";
+  double tolerance = 3e-6;
+  std::vector<Shape> shapes() const { return attention_shapes(); }
+  Shape random_shape(Random& random) const { return attention_shape(random); }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    Random random("pattern");
+    const std::vector<char> seen = seen_entries(s);
+    b.in("pattern", 1, pattern_size(s), [&](int64_t, int64_t c) {
+      return every || seen[static_cast<size_t>(c)] ? random.uniform() : 0.0;
+    });
+    b.in("v", rows_of(s), s[1] * s[2]);
+    declare_past(s, b);
+    b.out("z", rows_of(s), s[0] * s[2]);
+    for (const char* name : {"pattern", "v"}) b.gradient(Role::sets, name);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    const Layout<T> layout(s, b);
+    ops::attention_mix(ctx, ops::AttentionMix<T>{.z = b["z"],
+                                                 .pattern = b.ptr("pattern"),
+                                                 .v = b["v"],
+                                                 .segments = layout.segments.data(),
+                                                 .pattern_offsets = layout.offsets.data(),
+                                                 .segment_count = layout.count(),
+                                                 .heads = s[0],
+                                                 .groups = s[1],
+                                                 .width = s[2]});
+  }
+  template <class T>
+  void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    const Layout<T> layout(s, b);
+    ops::attention_mix_backward(
+        ctx, ops::AttentionMixBackward<T>{.dpattern = b.ptr("dpattern"),
+                                          .dv = b["dv"],
+                                          .dz = b["dz"],
+                                          .v = b["v"],
+                                          .pattern = b.ptr("pattern"),
+                                          .segments = layout.segments.data(),
+                                          .pattern_offsets = layout.offsets.data(),
+                                          .segment_count = layout.count(),
+                                          .heads = s[0],
+                                          .groups = s[1],
+                                          .width = s[2]});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for_queries(s, [&](const Query& x) {
+      for (int64_t e = 0; e < s[2]; ++e) {
+        double sum = 0;
+        for (int64_t j = 0; j < x.keys(); ++j) {
+          sum += b.ptr("pattern")[x.offset + j] * key_row(s, b, x, "v", j)[e];
+        }
+        b["z"].row(x.row + x.query)[x.head * s[2] + e] = sum;
+      }
+    });
+  }
+};
+using MixCase = MixOf<false>;
+using EditedMixCase = MixOf<true>;
+
+REGISTER_OP(ScoresCase)
+REGISTER_OP(SoftmaxCase)
+REGISTER_OP(MixCase)
+REGISTER_OP(EditedMixCase)
+
+}  // namespace
+}  // namespace keyheads::test
