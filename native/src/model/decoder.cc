@@ -62,10 +62,6 @@ Var<T> Decoder<T>::attend(int64_t layer, const Var<T>& q, const Var<T>& k, const
   if (!taps_.wanted(Hook::attn_scores, layer) && !taps_.wanted(Hook::pattern, layer)) {
     return graph_.attention(q, k, v, heads);
   }
-  if (cache_) {
-    fail("BAD_ARGUMENT", "hook_attn_scores and hook_pattern are not available with a cache; ",
-         "run the whole sequence without one");
-  }
   const Var<T> scores =
       tap(Hook::attn_scores, layer,
           graph_.attention_scores(q, k, heads, pattern_.offsets, pattern_.size), &pattern_);
