@@ -1,4 +1,5 @@
-// Small random models of both families, and the hook points that each has.
+// Small random models of every family, and the hook points that each has.
+import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { ModelSpec } from "@keyheads/native";
 import { hookTable } from "@keyheads/native";
@@ -11,7 +12,21 @@ import {
 } from "../../packages/keyheads/src/hooks.ts";
 import { Model } from "../../packages/keyheads/src/model.ts";
 
+/** For tests whose matter does not differ between families. */
 export const fixtureNames = ["gpt2", "llama", "llama-gqa"] as const;
+
+const folder = fileURLToPath(new URL("../fixtures", import.meta.url));
+
+/** Every family's models. */
+export const familyNames = readdirSync(folder).filter(
+  (name) => !["planted", "mixtral"].includes(name) && existsSync(`${folder}/${name}/config.json`),
+);
+
+/** Families that must be among them. */
+export const requiredFamilies = [
+  ...["gemma2", "gpt2", "gpt_neox", "gptj", "llama", "llama-bias", "llama-gqa", "mistral", "olmo2"],
+  ...["opt", "phi3", "qwen2", "qwen3", "stablelm", "starcoder2"],
+];
 
 export const loadFixture = (name: string, dtype: "f32" | "f64" = "f32") =>
   Model.load(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)), { dtype });

@@ -1,19 +1,36 @@
 // Every hook point of every family: it fires with its shape, reading it changes nothing, writing it
 // moves the logits, and its gradient is what finite differences say.
-import { hookTable } from "@keyheads/native";
+import { type FloatArray, hookTable } from "@keyheads/native";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { CachedActivation } from "../../packages/keyheads/src/activation-cache.ts";
+import type { GenerationStep } from "../../packages/keyheads/src/generate.ts";
+import { hooks, parseHook } from "../../packages/keyheads/src/hooks.ts";
 import type { Model } from "../../packages/keyheads/src/model.ts";
-import { fixtureNames, ids, isPattern, loadFixture, pointsOf } from "./fixtures.ts";
+import {
+  familyNames,
+  ids,
+  isPattern,
+  loadFixture,
+  type Point,
+  pointsOf,
+  requiredFamilies,
+} from "./fixtures.ts";
 
-describe.each(fixtureNames)("hooks of %s", (name) => {
+describe("the families", () => {
+  it("are all here", () => expect(familyNames).toEqual(expect.arrayContaining(requiredFamilies)));
+});
+
+describe.each(familyNames)("hooks of %s", (name) => {
   let model: Model;
   let sequences: number[][];
   let rows: number;
+  let points: Point[];
 
   beforeAll(async () => {
     model = await loadFixture(name, "f64");
     sequences = [5, 1, 8].map((n, i) => ids(n, model.spec.vocab, i + 1));
     rows = sequences.flat().length;
+    points = pointsOf(model.spec);
   });
   afterAll(() => model.dispose());
 
@@ -28,7 +45,7 @@ describe.each(fixtureNames)("hooks of %s", (name) => {
 
   it("fires with the declared shape at every point, and reading changes no bit", async () => {
     const plain = await logits();
-    for (const point of pointsOf(model.spec)) {
+    for (const point of points) {
       const out = await logits({ captures: [{ hook: point.name }] });
       const expected = isPattern(point.id)
         ? sequences.reduce((sum, s) => sum + s.length ** 2, 0) * point.heads
@@ -39,7 +56,7 @@ describe.each(fixtureNames)("hooks of %s", (name) => {
   });
 
   it("gives one head's part when restricted, equal to the whole's", async () => {
-    for (const point of pointsOf(model.spec).filter((p) => p.heads > 1 && !isPattern(p.id))) {
+    for (const point of points.filter((p) => p.heads > 1 && !isPattern(p.id))) {
       const head = point.heads - 1;
       const end = { positions: "end" as const };
       const out = await logits({
@@ -57,13 +74,13 @@ describe.each(fixtureNames)("hooks of %s", (name) => {
 
   it("moves the logits when written, at every point", async () => {
     const plain = (await logits()).logits as Float64Array;
-    for (const point of pointsOf(model.spec)) {
+    for (const point of points) {
       // Not a constant over a row, nor over rows: norms and softmax ignore those.
-      const op = isPattern(point.id) ? "scale" : "add";
-      const size = rows * Math.max(point.heads, 1) * point.width;
+      const size = isPattern(point.id)
+        ? sequences.reduce((sum, { length }) => sum + length ** 2, 0) * point.heads
+        : rows * Math.max(point.heads, 1) * point.width;
       const value = Float64Array.from({ length: size }, (_, i) => Math.sin(i * i + 1));
-      const edit = op === "add" ? { op, value } : { op, factor: 1.5 };
-      const out = await logits({ edits: [{ hook: point.name, ...edit }] });
+      const out = await logits({ edits: [{ hook: point.name, op: "add", value }] });
       const moved = (out.logits as Float64Array).reduce(
         (most, x, i) => Math.max(most, Math.abs(x - (plain[i] as number))),
         0,
@@ -72,10 +89,77 @@ describe.each(fixtureNames)("hooks of %s", (name) => {
     }
   });
 
+  it("keeps the logits when what is there is written", async () => {
+    const plain = (await logits()).logits as Float64Array;
+    const { captures } = await logits({ captures: points.map((p) => ({ hook: p.name })) });
+    for (const [i, point] of points.entries()) {
+      const edit = { hook: point.name, op: "set" as const, value: captures[i] as FloatArray };
+      const out = (await logits({ edits: [edit] })).logits as Float64Array;
+      const worst = out.reduce((m, x, k) => Math.max(m, Math.abs(x - (plain[k] as number))), 0);
+      // Heads that are read one by one are summed in another order.
+      expect(worst, point.name).toBeLessThan(1e-11);
+    }
+  });
+
+  it("takes END to be the last row of every item", async () => {
+    const rows = Int32Array.of(4, 5, 13);
+    for (const point of points) {
+      const edit = { hook: point.name, op: "scale" as const, factor: 1.5 };
+      const [byName, byRow, all] = await Promise.all(
+        [{ positions: "end" as const }, { rows }, {}].map(async (where) => {
+          const out = await logits({ edits: [{ ...edit, ...where }] });
+          return out.logits as Float64Array;
+        }),
+      );
+      expect(byName, point.name).toEqual(byRow);
+      expect(byName, point.name).not.toEqual(all);
+    }
+  });
+
+  it("keeps query heads and key/value groups apart", async () => {
+    const { heads, kvHeads, dHead, layers } = model.spec;
+    const layer = layers - 1;
+    const z = { hook: hooks.z(layer) };
+    const before = (await logits({ captures: [z] })).captures[0] as Float64Array;
+    const changed = async (hook: string, head: number) => {
+      const edits = [{ hook, head, op: "scale" as const, factor: 3 }];
+      const after = (await logits({ captures: [z], edits })).captures[0] as Float64Array;
+      const moved = new Set<number>();
+      for (const [i, x] of after.entries()) {
+        if (x !== before[i]) moved.add(Math.floor(i / dHead) % heads);
+      }
+      return [...moved].sort((a, b) => a - b);
+    };
+    const share = heads / kvHeads;
+    for (const point of points.filter((p) => p.layer === layer)) {
+      const { info } = parseHook(point.name, model.spec);
+      if (info.heads === "none" || ["result", "attn_in"].includes(point.id)) continue;
+      const head = point.heads - 1;
+      // A norm over the width of all heads mixes them.
+      const mixes =
+        model.spec.qkNorm === "width" && ["q", "k", "q_input", "k_input"].includes(point.id);
+      const reads =
+        info.heads === "query" ? [head] : Array.from({ length: share }, (_, i) => head * share + i);
+      if (point.id.endsWith("_input")) {
+        const close = await logits({
+          edits: [{ hook: point.name, op: "scale", factor: 1 }],
+          captures: [z],
+        });
+        before.set(close.captures[0] as Float64Array);
+      }
+      const moved = await changed(point.name, head);
+      expect(moved, point.name).toEqual(mixes ? Array.from({ length: heads }, (_, i) => i) : reads);
+      for (const beyond of [point.heads, -2]) {
+        const site = { hook: point.name, head: beyond };
+        await expect(logits({ captures: [site] })).rejects.toThrow(/has no head/);
+      }
+    }
+  });
+
   it("leaves earlier positions and other items alone when one row is written", async () => {
     const plain = (await logits()).logits as Float64Array;
     const row = Int32Array.of(9); // position 3 of the third sequence
-    for (const point of pointsOf(model.spec)) {
+    for (const point of points) {
       const edit = { hook: point.name, op: "scale" as const, factor: 1.5, rows: row };
       const out = (await logits({ edits: [edit] })).logits as Float64Array;
       const before = 9 * model.spec.vocab;
@@ -97,7 +181,7 @@ describe.each(fixtureNames)("hooks of %s", (name) => {
       targets: Int32Array.of(3, 5, 7, 11, 2, 90, 6, 40).map((t) => t % vocab),
       weights: Float64Array.of(1, -0.5, 0.3, 0.7, -0.2, 0.4, 0.9, -1.1),
     };
-    for (const point of pointsOf(model.spec)) {
+    for (const point of points) {
       const site = { hook: point.name };
       const { gradients } = await model.backward({ sequences, objective, gradients: [site] });
       const gradient = gradients[0] as Float64Array;
@@ -194,6 +278,44 @@ describe.each(fixtureNames)("hooks of %s", (name) => {
       }
     }
   });
+
+  it.each([true, false])(
+    "fires in every step of a generation, with the values of the whole sequence (cache: %s)",
+    async (useCache) => {
+      const prompts = [ids(5, model.spec.vocab, 1), ids(3, model.spec.vocab, 2)];
+      const steps: GenerationStep[] = [];
+      const captures = points.map(({ name: hook }) => ({ hook }));
+      const onStep = (step: GenerationStep) => void steps.push(step);
+      const options = { maxTokens: 4, useCache };
+      const fresh = await model.generateMany(prompts, { ...options, captures, onStep });
+      expect(steps.map(({ step }) => step)).toEqual([0, 1, 2, 3]);
+      const whole = prompts.map((prompt, i) => [...prompt, ...(fresh[i] ?? []).slice(0, -1)]);
+      const { cache } = await model.runWithCache(whole, { readout: { logits: "none" } });
+      for (const [i, { name, id }] of points.entries()) {
+        for (const item of prompts.keys()) {
+          const expected = cache.get(name).item(item);
+          for (const { captures: kept } of steps) {
+            const found = kept[i] as CachedActivation;
+            const [from, to] = [found.offsets[item] as number, found.offsets[item + 1] as number];
+            const view = found.item(item);
+            for (const [at, p] of found.positions.subarray(from, to).entries()) {
+              if (!isPattern(id)) {
+                expect(view.sub(at).values, name).toEqual(expected.sub(p).values);
+                continue;
+              }
+              const seen = view.sub(0, at).values;
+              expect(seen, name).toEqual(expected.sub(0, p).values.subarray(0, seen.length));
+              expect(seen.length).toBeGreaterThan(p);
+            }
+          }
+        }
+        let fired = 0;
+        const run = () => void ++fired;
+        await model.generateMany(prompts, { ...options, edits: [{ hook: name, run }] });
+        expect(fired, name).toBe(4);
+      }
+    },
+  );
 
   it("refuses points and selections that do not exist", async () => {
     const bad = [

@@ -29,7 +29,7 @@ describe("toSite", () => {
   });
   it.each([
     [{ hook: hooks.z(0), head: 8 }, /has no head 8: its heads are 0 to 7/],
-    [{ hook: hooks.k(0), head: 2 }, /has no head 2: its heads are 0 to 1/],
+    [{ hook: hooks.k(0), head: 2 }, /has no head 2: its key\/value groups are 0 to 1/],
     [{ hook: hooks.resid_mid(0), head: 0 }, /it has no heads/],
     [{ hook: hooks.z(0), rows: Int32Array.of(5) }, /row 5 \(entry 0\).* from 0 to 4/],
     [{ hook: hooks.z(0), rows: Int32Array.of(1, 1) }, /row 1 \(entry 1\); rows ascend/],

@@ -7,9 +7,18 @@ namespace {
 
 using Task = std::function<void(Napi::Env)>;
 
+// False once the environment is being stopped. Then every call into JavaScript fails, and
+// node-addon-api aborts the process where it cannot make an error of that.
+bool can_run(napi_env env) {
+  napi_value global;
+  bool has;
+  return napi_get_global(env, &global) == napi_ok &&
+         napi_has_named_property(env, global, "Object", &has) == napi_ok;
+}
+
 void run_task(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<Task> task(static_cast<Task*>(data));
-  if (!env) return;  // the environment is going down
+  if (!env || !can_run(env)) return;
   Napi::HandleScope scope(env);
   (*task)(env);
 }
@@ -124,10 +133,17 @@ void Environment::fire(Napi::Env env, int64_t job, size_t function, const Firing
     return returned.IsBoolean() && returned.As<Napi::Boolean>() ? Outcome::replaced
                                                                 : Outcome::edited;
   };
+  napi_value argument = view, result = nullptr;
+  firing_ = true;
+  const napi_status status = napi_call_function(
+      env, env.Undefined(), functions->second[function].Value(), 1, &argument, &result);
+  firing_ = false;
+  if (status != napi_ok) {
+    napi_get_and_clear_last_exception(env, &result);
+    return settle(job, firing, Outcome::failed);
+  }
   try {
-    firing_ = true;
-    const Napi::Value returned = functions->second[function].Call({view});
-    firing_ = false;
+    const Napi::Value returned(env, result);
     if (!returned.IsPromise()) return settle(job, firing, outcome_of(returned));
     const auto home = shared_from_this();
     const auto resolved = Napi::Function::New(env, [=](const Napi::CallbackInfo& info) {
@@ -138,7 +154,6 @@ void Environment::fire(Napi::Env env, int64_t job, size_t function, const Firing
     const auto promise = returned.As<Napi::Object>();
     promise.Get("then").As<Napi::Function>().Call(promise, {resolved, rejected});
   } catch (const Napi::Error&) {
-    firing_ = false;
     settle(job, firing, Outcome::failed);
   }
 }

@@ -1,6 +1,7 @@
 // One call into the engine: a job number, an AbortSignal that cancels it, errors with a stack.
 import { type Binding, type Control, loadBinding } from "@keyheads/native";
 import { callNative, type ErrorCode, KeyheadsError } from "./errors.ts";
+import { insideHook } from "./inside-hook.ts";
 
 export interface CallOptions {
   /** Aborting rejects the call with CANCELLED; what was written before stays. */
@@ -25,6 +26,12 @@ export async function callEngine<T>(
   { signal, onProgress }: CallOptions = {},
 ): Promise<T> {
   const binding = engine();
+  if (insideHook()) {
+    throw new KeyheadsError(
+      "ENGINE_BUSY",
+      "a function hook cannot call the engine that waits for it; make the call before or after the run",
+    );
+  }
   if (signal?.aborted)
     throw new KeyheadsError("CANCELLED", "the call was cancelled before it began");
   const job = ++jobs;

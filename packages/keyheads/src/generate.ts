@@ -1,13 +1,16 @@
 // Decoding: greedy or sampled, with a key/value cache or (the slow twin) by running the whole
-// sequence again for every token. Both give the same tokens.
-import type { CacheHandle } from "@keyheads/native";
+// sequence again for every token. Both give the same tokens, and hooks see the same positions.
+import type { CacheHandle, FloatArray } from "@keyheads/native";
+import { CachedActivation } from "./activation-cache.ts";
 import { type CallOptions, callEngine } from "./engine.ts";
 import { KeyheadsError } from "./errors.ts";
 import { OwnedHandle } from "./handle.ts";
+import { type Intervention, withInterventions } from "./interventions.ts";
 import type { Model } from "./model.ts";
 import { endRows } from "./packing.ts";
-import { type HookEdit, toEdit } from "./sites.ts";
+import { type Placement, type SiteOptions, selectSite } from "./sites.ts";
 import { type Rng, rng } from "./statistics/rng.ts";
+import { Layout } from "./tensor-view.ts";
 
 export interface GenerateOptions extends CallOptions {
   /** Default: 50, or what the context leaves. */
@@ -21,12 +24,26 @@ export interface GenerateOptions extends CallOptions {
   /** Default true. */
   readonly useCache?: boolean;
   /**
-   * Apply while generating. positions "end" is the prompt's last token and every token after it;
-   * rows and op "mean" depend on the batch and are not allowed.
+   * Edits and functions that apply while generating, after the model's own hooks. Positions count
+   * from the start of the whole sequence; "end" is the prompt's last token and every token after it;
+   * `steps` chooses steps. What never has a position is an error at the end. rows and op "mean"
+   * depend on the batch and are not allowed. Without a cache, functions see the whole sequence in
+   * every step.
    */
-  readonly edits?: readonly HookEdit[];
+  readonly edits?: readonly Intervention[];
+  /** What to keep of every step's new positions, for `onStep`. */
+  readonly captures?: readonly SiteOptions[];
+  /** Called after every step that captures anything. */
+  readonly onStep?: (step: GenerationStep) => void;
   /** Called for every new token of every sequence. */
   readonly onToken?: (id: number, sequence: number) => void;
+}
+
+export interface GenerationStep {
+  /** 0 for the run over the prompts, n for the one that read the n-th new token. */
+  readonly step: number;
+  /** In the order of the request, without those that have no position in this step. */
+  readonly captures: readonly CachedActivation[];
 }
 
 /** Continues every prompt; gives the new ids only. */
@@ -36,17 +53,20 @@ export async function generateTokens(
   options: GenerateOptions,
 ): Promise<number[][]> {
   const limit = tokenLimit(model, prompts, options);
-  checkEdits(options.edits ?? []);
+  const interventions = model.interventions(options.edits);
+  checkSites([...interventions, ...(options.captures ?? [])]);
   const { temperature = 0, seed = 0, stopIds = [] } = options;
   const pick = picker(
     model.spec.vocab,
     temperature,
     prompts.map((_, i) => rng(seed + i)),
   );
-  using run = await decoder(model, prompts, options);
-  const sequences = prompts.map((prompt) => [...prompt]);
   const stopped = prompts.map(() => false);
-  for (let n = 0; n < limit && stopped.includes(false); ++n) {
+  const fired = new Set<SiteOptions>();
+  using run = await decoder(model, { prompts, options, interventions, stopped, fired });
+  const sequences = prompts.map((prompt) => [...prompt]);
+  let steps = 0;
+  for (; steps < limit && stopped.includes(false); ++steps) {
     const next = pick(await run.step(sequences));
     for (const [i, id] of next.entries()) {
       // A finished sequence runs along with the others, because the cache has a row for it, but its
@@ -57,6 +77,7 @@ export async function generateTokens(
       stopped[i] = stopIds.includes(id);
     }
   }
+  if (steps > 0) checkFired([...interventions, ...(options.captures ?? [])], fired, steps);
   return sequences.map((ids, i) => {
     const fresh = ids.slice(prompts[i]?.length);
     const end = fresh.findIndex((id) => stopIds.includes(id));
@@ -74,70 +95,90 @@ interface Decoder extends Disposable {
   step(sequences: readonly (readonly number[])[]): Promise<Logits>;
 }
 
-async function decoder(
-  model: Model,
-  prompts: readonly (readonly number[])[],
-  options: GenerateOptions,
-): Promise<Decoder> {
-  const starts = prompts.map((prompt) => prompt.length - 1);
+/** One generation. */
+interface Generation {
+  readonly prompts: readonly (readonly number[])[];
+  readonly options: GenerateOptions;
+  readonly interventions: readonly Intervention[];
+  readonly stopped: readonly boolean[];
+  readonly fired: Set<SiteOptions>;
+}
+
+/** Runs `fresh`, whose first tokens are at `starts`, in step `step`. */
+type Forward = (
+  fresh: readonly (readonly number[])[],
+  at: { step: number; starts: readonly number[]; fresh?: readonly number[]; cache?: CacheHandle },
+) => Promise<Logits>;
+
+async function decoder(model: Model, generation: Generation): Promise<Decoder> {
+  const { prompts, options, interventions } = generation;
+  const { spec, dtype } = model;
+  const lengths = prompts.map((prompt) => prompt.length);
   const logits = (options.temperature ?? 0) > 0 ? "all" : "none";
-  const forward = async (
-    fresh: readonly (readonly number[])[],
-    from: readonly number[],
-    cache?: CacheHandle,
-  ): Promise<Logits> => {
-    const batch = model.pack(fresh);
-    const edits = (options.edits ?? []).map(({ positions, ...edit }) => {
-      const rows = positions === "end" ? { rows: rowsFrom(batch.offsets, from) } : {};
-      return toEdit({ ...edit, ...rows }, model.spec, batch, model.dtype);
-    });
+  const forward: Forward = async (tokens, { step, starts, fresh, cache }) => {
+    const batch = model.pack(tokens);
+    const placement: Placement = {
+      starts,
+      prompts: lengths,
+      finished: generation.stopped,
+      fired: generation.fired,
+    };
+    const shown = fresh ? { ...placement, fresh } : placement;
+    const chosen = (options.captures ?? [])
+      .map((site) => selectSite(site, spec, batch, shown))
+      .filter(({ site }) => site.rows?.length !== 0);
     const readout = { rows: endRows(batch.offsets), logits, argmax: true } as const;
-    const request = { batch, captures: [], edits, readout, ...(cache !== undefined && { cache }) };
-    const result = await callEngine(
-      (binding, control) => binding.forward(model.handle, request, control),
-      options.signal ? { signal: options.signal } : {},
+    const captures = chosen.map(({ site }) => site);
+    const rest = { batch, captures, readout, ...(cache !== undefined && { cache }) };
+    const result = await withInterventions(
+      interventions,
+      { spec, dtype, batch, placement },
+      (edits) =>
+        callEngine(
+          (binding, control) => binding.forward(model.handle, { ...rest, edits }, control),
+          options.signal ? { signal: options.signal } : {},
+        ),
     );
+    if (chosen.length > 0) {
+      const kept = chosen.map(({ point, site }, i) => {
+        const layout = new Layout(point, site, { spec, batch, starts });
+        return new CachedActivation(layout, result.captures[i] as FloatArray);
+      });
+      options.onStep?.({ step, captures: kept });
+    }
     return { argmax: result.argmax as Int32Array, logits: result.logits ?? [] };
   };
-  if (options.useCache === false) {
-    return { step: (sequences) => forward(sequences, starts), [Symbol.dispose]: () => undefined };
-  }
-  return await cachedDecoder(model, starts, forward);
+  if (options.useCache !== false) return await cachedDecoder(model, lengths, forward);
+  const starts = prompts.map(() => 0);
+  let step = 0;
+  return {
+    async step(sequences) {
+      const fresh = step === 0 ? starts : sequences.map((ids) => ids.length - 1);
+      return await forward(sequences, { step: step++, starts, fresh });
+    },
+    [Symbol.dispose]: () => undefined,
+  };
 }
 
 async function cachedDecoder(
   model: Model,
-  starts: readonly number[],
-  forward: (
-    fresh: readonly (readonly number[])[],
-    from: readonly number[],
-    cache: CacheHandle,
-  ) => Promise<Logits>,
+  lengths: readonly number[],
+  forward: Forward,
 ): Promise<Decoder> {
   const handle = await callEngine((binding, control) =>
-    binding.createCache(model.handle, starts.length, control),
+    binding.createCache(model.handle, lengths.length, control),
   );
-  let first = true;
+  let step = 0;
   const decoder: Decoder = {
     async step(sequences) {
-      const fresh = first ? sequences : sequences.map((ids) => ids.slice(-1));
-      const from = first ? starts : starts.map(() => 0);
-      first = false;
-      return await forward(fresh, from, cache.value);
+      const fresh = step === 0 ? sequences : sequences.map((ids) => ids.slice(-1));
+      const starts = sequences.map((ids) => (step === 0 ? 0 : ids.length - 1));
+      return await forward(fresh, { step: step++, starts, cache: cache.value });
     },
     [Symbol.dispose]: () => cache.dispose(),
   };
   const cache = new OwnedHandle(decoder, handle, "the key/value cache");
   return decoder;
-}
-
-/** Rows of every item from position `from[item]` on. */
-function rowsFrom(offsets: Int32Array, from: readonly number[]): Int32Array {
-  const rows = from.flatMap((position, i) => {
-    const start = (offsets[i] as number) + position;
-    return Array.from({ length: (offsets[i + 1] as number) - start }, (_, k) => start + k);
-  });
-  return Int32Array.from(rows);
 }
 
 function picker(vocab: number, temperature: number, random: readonly Rng[]) {
@@ -183,13 +224,27 @@ function tokenLimit(
   );
 }
 
-function checkEdits(edits: readonly HookEdit[]): void {
-  for (const { hook, rows, op } of edits) {
+function checkSites(sites: readonly (SiteOptions & { readonly op?: string })[]): void {
+  for (const { hook, rows, op } of sites) {
     if (!rows && op !== "mean") continue;
     const what = rows ? "rows" : 'op "mean"';
     throw new KeyheadsError(
       "BAD_ARGUMENT",
-      `${hook}: ${what} cannot be used while generating, because the batch changes with every token; use positions "all" or "end"`,
+      `${hook}: ${what} cannot be used while generating, because the batch changes with every token; use positions, items or steps`,
     );
   }
+}
+
+/** A hook that silently does nothing is an error. */
+function checkFired(
+  sites: readonly SiteOptions[],
+  fired: ReadonlySet<SiteOptions>,
+  steps: number,
+): void {
+  const idle = sites.find((site) => !fired.has(site));
+  if (!idle) return;
+  throw new KeyheadsError(
+    "BAD_ARGUMENT",
+    `${idle.hook} did not fire in ${steps} steps: none of its positions, items and steps came up`,
+  );
 }

@@ -1,4 +1,5 @@
 // The library. Every analysis is a function from a model, items and options to plain data.
+export { ActivationCache, CachedActivation, type HookFilter } from "./activation-cache.ts";
 export { type AttendOptions, attentionByRole } from "./analysis/attention-by-role.ts";
 export { type LensOptions, lens } from "./analysis/lens.ts";
 export type { HeadRef } from "./attribution/component.ts";
@@ -17,8 +18,14 @@ export {
 export { compareEvaluations } from "./evaluation/compare.ts";
 export { type EvaluateOptions, evaluate, evaluateItems } from "./evaluation/evaluate.ts";
 export { evaluateTextFile } from "./evaluation/text.ts";
-export type { GenerateOptions } from "./generate.ts";
+export type { GenerateOptions, GenerationStep } from "./generate.ts";
 export { type HookId, type HookPoint, hooks, listHooks, parseHook } from "./hooks.ts";
+export type {
+  FunctionHook,
+  HookFiring,
+  HookFunction,
+  Intervention,
+} from "./interventions.ts";
 export type { CheckpointFiles } from "./load/checkpoint.ts";
 export type { SlotSource } from "./load/map-slots.ts";
 export { resolveModel } from "./load/resolve-model.ts";
@@ -27,12 +34,17 @@ export {
   type BackwardOutput,
   type ForwardOptions,
   type ForwardOutput,
+  type LayerRange,
   type LoadOptions,
   Model,
   type ReadoutOptions,
+  type RunWithCacheOptions,
+  type RunWithCacheOutput,
+  type RunWithHooksOptions,
   type SweepOptions,
 } from "./model.ts";
 export { endRows, pack, type Sequence } from "./packing.ts";
+export type { EditValue, HookHandle } from "./persistent-hooks.ts";
 export type * from "./results.ts";
 export { schemaVersion } from "./results.ts";
 export { type RunOptions, runExperiment } from "./run/run-experiment.ts";
@@ -52,6 +64,7 @@ export {
 } from "./tasks/items.ts";
 export { tasks } from "./tasks/tasks.ts";
 export { readTemplates } from "./tasks/templates.ts";
+export { TensorView } from "./tensor-view.ts";
 export type { Tokenizer } from "./tokenizer/types.ts";
 export { type LossOptions, Trainer } from "./trainer.ts";
 export { layerMatchedDraws, lowestEffectHeads, topHeads, topMlps } from "./tuning/draws.ts";

@@ -1,5 +1,6 @@
 // A loaded model: weights in the engine, its sizes, its tokenizer, and the calls on it. Everything
 // that is computed crosses the boundary as data (native/binding.ts).
+import { freemem } from "node:os";
 import { basename, join, resolve } from "node:path";
 import type {
   Batch,
@@ -13,20 +14,37 @@ import type {
   SweepRequest,
   SweepResult,
 } from "@keyheads/native";
-import { type CallOptions, callEngine } from "./engine.ts";
+import {
+  ActivationCache,
+  CachedActivation,
+  type ComputedRange,
+  filterHooks,
+  type HookFilter,
+  layoutsOf,
+  sitesOf,
+} from "./activation-cache.ts";
+import { type CallOptions, callEngine, engine } from "./engine.ts";
 import { KeyheadsError } from "./errors.ts";
 import { type GenerateOptions, generateTokens } from "./generate.ts";
 import { OwnedHandle } from "./handle.ts";
+import { type HookFunction, type Intervention, withInterventions } from "./interventions.ts";
 import { type CheckpointFiles, openCheckpoint } from "./load/checkpoint.ts";
 import { readConfig } from "./load/config.ts";
 import { readJsonObject } from "./load/json.ts";
 import { endRows, pack, type Sequence } from "./packing.ts";
-import { type HookEdit, type SiteOptions, toEdit, toFloats, toSite } from "./sites.ts";
+import {
+  type EditValue,
+  type HookHandle,
+  PersistentHooks,
+  toIntervention,
+} from "./persistent-hooks.ts";
+import { type SiteOptions, toFloats, toSite } from "./sites.ts";
 import { loadTokenizer, missingTokenizer } from "./tokenizer/load.ts";
 import type { Tokenizer } from "./tokenizer/types.ts";
 import { Trainer } from "./trainer.ts";
 
 export type { CallOptions } from "./engine.ts";
+export type { Intervention } from "./interventions.ts";
 export type { HookEdit, SiteOptions } from "./sites.ts";
 
 export interface LoadOptions {
@@ -45,11 +63,22 @@ export interface LoadOptions {
   readonly configFile?: string;
 }
 
-export interface ForwardOptions extends CallOptions {
+/** Which layers a run computes; by default all, from the embeddings to the logits. */
+export interface LayerRange {
+  /** Begins at this layer, with `residual` instead of the embeddings. */
+  readonly startAtLayer?: number;
+  /** The residual stream entering startAtLayer, [rows, dModel], as a run that stops there gives it. */
+  readonly residual?: FloatArray;
+  /** Ends before this layer and gives the residual stream entering it; there are no logits. */
+  readonly stopAtLayer?: number;
+}
+
+export interface ForwardOptions extends CallOptions, LayerRange {
   /** Token ids; sequences may differ in length. */
   readonly sequences: readonly Sequence[];
   readonly captures?: readonly SiteOptions[];
-  readonly edits?: readonly HookEdit[];
+  /** Edits and functions, applied in order at each hook point. */
+  readonly edits?: readonly Intervention[];
   readonly readout?: ReadoutOptions;
 }
 
@@ -67,6 +96,8 @@ export interface ReadoutOptions {
 export interface ForwardOutput {
   /** One array a site: [rows, heads, width], or per item [heads, query, key] for patterns. */
   readonly captures: FloatArray[];
+  /** With stopAtLayer: the residual stream entering that layer, [rows, dModel]. */
+  readonly residual?: FloatArray;
   /** [rows, vocab] or [rows, width]. */
   readonly logits?: FloatArray;
   readonly argmax?: Int32Array;
@@ -75,13 +106,35 @@ export interface ForwardOutput {
   readonly offsets: Int32Array;
 }
 
-export interface BackwardOptions extends CallOptions {
+export interface BackwardOptions extends CallOptions, LayerRange {
   readonly sequences: readonly Sequence[];
   readonly objective: Objective;
   /** Sites whose gradients are wanted. */
   readonly gradients: readonly SiteOptions[];
   readonly captures?: readonly SiteOptions[];
-  readonly edits?: readonly HookEdit[];
+  readonly edits?: readonly Intervention[];
+}
+
+export interface RunWithCacheOptions extends CallOptions, LayerRange {
+  /** Which hook points to keep; by default all that are computed. */
+  readonly names?: HookFilter;
+  /** Of hook points that have heads, these only; of keys and values, these groups. */
+  readonly heads?: readonly number[];
+  readonly positions?: SiteOptions["positions"];
+  readonly items?: readonly number[];
+  readonly edits?: readonly Intervention[];
+  /** By default the logits of every row. */
+  readonly readout?: ReadoutOptions;
+}
+
+export interface RunWithCacheOutput extends Omit<ForwardOutput, "captures"> {
+  readonly cache: ActivationCache;
+}
+
+export interface RunWithHooksOptions extends CallOptions, LayerRange {
+  readonly captures?: readonly SiteOptions[];
+  /** By default the logits of every row. */
+  readonly readout?: ReadoutOptions;
 }
 
 export interface BackwardOutput {
@@ -111,7 +164,10 @@ export class Model implements Disposable {
   /** undefined if the folder has no tokenizer.json. */
   readonly tokenizer: Tokenizer | undefined;
   readonly files: CheckpointFiles;
+  /** Bytes beyond which a call rejects; 0 is no limit. */
+  readonly memoryBudget: number;
   readonly #handle: OwnedHandle<ModelHandle>;
+  readonly #hooks = new PersistentHooks();
 
   /** Use `Model.load(folder)`. */
   constructor(parts: ModelParts) {
@@ -123,6 +179,7 @@ export class Model implements Disposable {
     this.dtype = parts.dtype;
     this.tokenizer = parts.tokenizer;
     this.files = parts.files;
+    this.memoryBudget = parts.memoryBudget;
     this.parameterCount = countParameters(parts.files);
     this.#handle = new OwnedHandle(this, parts.handle, `the model ${this.name}`);
   }
@@ -157,6 +214,7 @@ export class Model implements Disposable {
       dtype,
       tokenizer,
       files,
+      memoryBudget,
       handle,
     });
   }
@@ -180,12 +238,21 @@ export class Model implements Disposable {
   /** One forward pass over a batch of sequences, with captures, edits and the logits asked for. */
   async forward(options: ForwardOptions): Promise<ForwardOutput> {
     const batch = this.pack(options.sequences);
-    const sites = this.#sites(options, batch);
     const readout = options.readout && toReadout(options.readout, batch);
-    const request = { batch, ...sites, ...(readout && { readout }) };
-    const result = await callEngine(
-      (binding, control) => binding.forward(this.handle, request, control),
-      options,
+    const rest = {
+      batch,
+      captures: this.#sites(options.captures, batch),
+      ...this.#range(options),
+      ...(readout && { readout }),
+    };
+    const result = await withInterventions(
+      this.#hooks.before(options.edits),
+      { spec: this.spec, dtype: this.dtype, batch },
+      (edits) =>
+        callEngine(
+          (binding, control) => binding.forward(this.handle, { ...rest, edits }, control),
+          options,
+        ),
     );
     return { ...result, captures: [...result.captures], offsets: batch.offsets };
   }
@@ -193,18 +260,22 @@ export class Model implements Disposable {
   /** Value and gradient, at hook points, of an objective. */
   async backward(options: BackwardOptions): Promise<BackwardOutput> {
     const batch = this.pack(options.sequences);
-    const request = {
+    const weights = toFloats(options.objective.weights, this.dtype);
+    const rest = {
       batch,
-      ...this.#sites(options, batch),
-      objective: {
-        ...options.objective,
-        weights: toFloats(options.objective.weights, this.dtype),
-      },
-      gradients: options.gradients.map((site) => toSite(site, this.spec, batch)),
+      captures: this.#sites(options.captures, batch),
+      gradients: this.#sites(options.gradients, batch),
+      objective: { ...options.objective, weights },
+      ...this.#range(options),
     };
-    const result = await callEngine(
-      (binding, control) => binding.backward(this.handle, request, control),
-      options,
+    const result = await withInterventions(
+      this.#hooks.before(options.edits),
+      { spec: this.spec, dtype: this.dtype, batch },
+      (edits) =>
+        callEngine(
+          (binding, control) => binding.backward(this.handle, { ...rest, edits }, control),
+          options,
+        ),
     );
     const { captures, gradients } = result;
     return {
@@ -215,9 +286,101 @@ export class Model implements Disposable {
     };
   }
 
+  /**
+   * A forward pass that keeps what hook points hold: all of them, or those of `names`. Rejects with
+   * OUT_OF_MEMORY, before it computes anything, where they need more than the memory budget (or,
+   * without one, than this machine has left).
+   *
+   * @example
+   * const { logits, cache } = await model.runWithCache([[1, 2, 3]], { names: /hook_z$/ });
+   * cache.get(hooks.z(3)).item(0).at(2, 1, 0); // position 2, head 1, first of dHead
+   */
+  async runWithCache(
+    sequences: readonly Sequence[],
+    options: RunWithCacheOptions = {},
+  ): Promise<RunWithCacheOutput> {
+    const { names, heads, positions, items, readout, ...rest } = options;
+    const batch = this.pack(sequences);
+    const points = filterHooks(names, this.spec, this.#computed(options));
+    const captures = sitesOf(points, {
+      ...(heads && { heads }),
+      ...(positions !== undefined && { positions }),
+      ...(items && { items }),
+    });
+    const sites = this.#sites(captures, batch);
+    const layouts = layoutsOf(points, sites, { spec: this.spec, batch });
+    this.#checkRoom(layouts.reduce((sum, { size }) => sum + size, 0));
+    const logits = { rows: "all", logits: "all" } as const;
+    const { captures: values, ...output } = await this.forward({
+      ...rest,
+      sequences,
+      captures,
+      ...(options.stopAtLayer === undefined && { readout: readout ?? logits }),
+    });
+    const kept = layouts.map((layout, i) => new CachedActivation(layout, values[i] as FloatArray));
+    return { ...output, cache: new ActivationCache(this.spec, kept) };
+  }
+
+  /**
+   * A forward pass with functions, or edits, at hook points, in their order. A function sees the
+   * values of its site, while the run waits, and may change them in place or give new ones.
+   *
+   * @example
+   * const { logits } = await model.runWithHooks([[1, 2, 3]], [
+   *   [{ hook: hooks.z(3), head: 1 }, (z) => z.fill(0)],
+   *   ["blocks.5.hook_resid_pre", async (x, at) => await steer(x, at.positions)],
+   * ]);
+   */
+  async runWithHooks(
+    sequences: readonly Sequence[],
+    hooks: readonly (readonly [site: string | SiteOptions, what: HookFunction | EditValue])[],
+    options: RunWithHooksOptions = {},
+  ): Promise<ForwardOutput> {
+    const logits = { rows: "all", logits: "all" } as const;
+    return await this.forward({
+      ...options,
+      sequences,
+      edits: hooks.map(([site, what]) => toIntervention(site, what)),
+      ...(options.stopAtLayer === undefined && { readout: options.readout ?? logits }),
+    });
+  }
+
+  /**
+   * A hook that every later forward, backward and generation of this model applies, and every loss
+   * of its trainers, before what the call itself asks for. Sweeps reject while there is one.
+   *
+   * @example
+   * using hook = model.addHook({ hook: hooks.z(3), head: 1 }, { op: "zero" });
+   */
+  addHook(site: string | SiteOptions, what: HookFunction | EditValue): HookHandle {
+    return this.#hooks.add(toIntervention(site, what), this.spec);
+  }
+
+  /** The hooks that this model carries, in the order in which they apply. */
+  hooks(): HookHandle[] {
+    return this.#hooks.list();
+  }
+
+  /** Removes every hook of `addHook`. */
+  resetHooks(): void {
+    this.#hooks.clear();
+  }
+
+  /** The model's own hooks and then these, as every run applies them. */
+  interventions(edits: readonly Intervention[] = []): readonly Intervention[] {
+    return this.#hooks.before(edits);
+  }
+
   /** One base run and many variants of it (see SweepRequest in native/binding.ts). */
   async sweep({ sequences, ...rest }: SweepOptions, call?: CallOptions): Promise<SweepResult> {
     const batch = this.pack(sequences);
+    const [hook] = this.#hooks.list();
+    if (hook) {
+      throw new KeyheadsError(
+        "BAD_ARGUMENT",
+        `a sweep cannot apply the model's hook at ${hook.name}; remove it first`,
+      );
+    }
     return await callEngine(
       (binding, control) => binding.sweep(this.handle, { batch, ...rest }, control),
       call,
@@ -273,14 +436,55 @@ export class Model implements Disposable {
     this.dispose();
   }
 
-  #sites(
-    options: { captures?: readonly SiteOptions[]; edits?: readonly HookEdit[] },
-    batch: Batch,
-  ) {
+  #sites(sites: readonly SiteOptions[] = [], batch: Batch) {
+    return sites.map((site) => toSite(site, this.spec, batch));
+  }
+
+  #range({ startAtLayer, residual, stopAtLayer }: LayerRange) {
+    if ((startAtLayer === undefined) !== (residual === undefined)) {
+      throw new KeyheadsError(
+        "BAD_ARGUMENT",
+        "a run that starts at a layer needs startAtLayer and the residual stream entering it",
+      );
+    }
+    for (const layer of [startAtLayer, stopAtLayer]) {
+      if (layer === undefined) continue;
+      if (Number.isInteger(layer) && layer >= 0 && layer <= this.spec.layers) continue;
+      throw new KeyheadsError(
+        "BAD_ARGUMENT",
+        `layer ${layer}: expected 0 to ${this.spec.layers} (behind the last layer)`,
+      );
+    }
     return {
-      captures: (options.captures ?? []).map((site) => toSite(site, this.spec, batch)),
-      edits: (options.edits ?? []).map((edit) => toEdit(edit, this.spec, batch, this.dtype)),
+      ...(residual && {
+        start: { layer: startAtLayer as number, residual: toFloats(residual, this.dtype) },
+      }),
+      ...(stopAtLayer !== undefined && { stopAtLayer }),
     };
+  }
+
+  #computed({ startAtLayer, stopAtLayer }: LayerRange): ComputedRange {
+    return {
+      first: startAtLayer ?? 0,
+      last: stopAtLayer ?? this.spec.layers,
+      embeds: startAtLayer === undefined,
+      reads: stopAtLayer === undefined,
+    };
+  }
+
+  /** Throws OUT_OF_MEMORY where captures of so many numbers do not fit. */
+  #checkRoom(numbers: number): void {
+    const bytes = numbers * (this.dtype === "f64" ? 8 : 4);
+    const used = engine().memory();
+    const room =
+      this.memoryBudget > 0 ? this.memoryBudget - used.weightBytes - used.bytes : freemem();
+    if (bytes <= room) return;
+    throw new KeyheadsError(
+      "OUT_OF_MEMORY",
+      `the activations to keep need ${bytes} bytes, ${Math.max(0, room)} are left ${
+        this.memoryBudget > 0 ? `of the budget of ${this.memoryBudget}` : "on this machine"
+      }; keep fewer with names, heads, positions or items, or use smaller batches`,
+    );
   }
 }
 
@@ -292,6 +496,7 @@ interface ModelParts {
   readonly dtype: "f32" | "f64";
   readonly tokenizer: Tokenizer | undefined;
   readonly files: CheckpointFiles;
+  readonly memoryBudget: number;
   readonly handle: ModelHandle;
 }
 

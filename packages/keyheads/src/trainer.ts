@@ -11,14 +11,16 @@ import type {
 } from "@keyheads/native";
 import { type CallOptions, callEngine } from "./engine.ts";
 import { OwnedHandle } from "./handle.ts";
+import { type Intervention, withInterventions } from "./interventions.ts";
 import type { Model } from "./model.ts";
 import type { Sequence } from "./packing.ts";
-import { type HookEdit, toEdit, toFloats } from "./sites.ts";
+import { toFloats } from "./sites.ts";
 
 export interface LossOptions extends CallOptions {
   readonly sequences: readonly Sequence[];
   readonly objective: Objective;
-  readonly edits?: readonly HookEdit[];
+  /** After the model's own hooks. */
+  readonly edits?: readonly Intervention[];
 }
 
 export class Trainer implements Disposable {
@@ -37,15 +39,20 @@ export class Trainer implements Disposable {
   async accumulate(options: LossOptions): Promise<AccumulateResult> {
     const { model } = this;
     const batch = model.pack(options.sequences);
-    const edits = (options.edits ?? []).map((edit) => toEdit(edit, model.spec, batch, model.dtype));
     const objective = {
       ...options.objective,
       weights: toFloats(options.objective.weights, model.dtype),
     };
-    return await callEngine(
-      (binding, control) =>
-        binding.accumulate(this.#handle.value, { batch, objective, edits }, control),
-      options,
+    const { spec, dtype } = model;
+    return await withInterventions(
+      model.interventions(options.edits),
+      { spec, dtype, batch },
+      (edits) =>
+        callEngine(
+          (binding, control) =>
+            binding.accumulate(this.#handle.value, { batch, objective, edits }, control),
+          options,
+        ),
     );
   }
 
