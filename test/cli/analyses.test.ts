@@ -209,6 +209,27 @@ describe("verify", () => {
     expect(stdout).toMatch(/^logits .* FAILED$/m);
     expect(stdout).toMatch(/do not agree/);
   });
+
+  test("--all goes over folders in every precision and writes the table", async () => {
+    const file = join(scratch(), "parity.md");
+    const all = ["verify", "--all", fixture("gpt2"), fixture("gptj"), "--table", file];
+    const result = await json(all);
+    expect(result).toMatchObject({
+      pass: true,
+      models: [
+        { model: "gpt2", architecture: "gpt2", pass: true },
+        { model: "gptj", architecture: "gptj", pass: true },
+      ],
+    });
+    const table = readFileSync(file, "utf8");
+    expect(table).toMatch(/^\| gptj \| gptj \| .* of \d+ \|$/m);
+    await json(all);
+    writeFileSync(file, "mine");
+    const { code, stderr } = await keyheads(...all);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/is no table of verify --all/);
+    expect((await keyheads("verify")).code).toBe(2);
+  });
 });
 
 describe("generate", () => {

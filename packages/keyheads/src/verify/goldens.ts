@@ -25,7 +25,13 @@ export interface GoldenSettings {
     readonly tokens: readonly number[];
   }[];
   /** Per group: how far the stored float32 numbers are from float64. */
-  readonly float32_deviation: Readonly<Record<string, { readonly max_abs: number }>>;
+  readonly float32_deviation: Readonly<Record<string, Deviation>>;
+  /** How far the logits of transformers in bfloat16 are from float64. */
+  readonly bfloat16_deviation: Deviation;
+}
+export interface Deviation {
+  readonly max_abs: number;
+  readonly rms: number;
 }
 /** Part of a stored tensor; all of it without `dim`. */
 export interface GoldenSlice {
