@@ -1,9 +1,16 @@
 // Type tests: the choices of an architecture decide which weights it must and must not name.
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { compile } from "./compile.ts";
 
 const spec = fileURLToPath(new URL("../../packages/keyheads/src/archs/spec.ts", import.meta.url));
+
+const guide = fileURLToPath(new URL("../../docs/adding-a-model.md", import.meta.url));
+const documented = (/```ts\n(.*?)```/s.exec(readFileSync(guide, "utf8"))?.[1] ?? "").replaceAll(
+  /from "\.\/(\w+)\.ts"/g,
+  (_, name) => `from ${JSON.stringify(spec.replace("spec.ts", `${name}.ts`))}`,
+);
 
 interface Variant {
   readonly choices?: Record<string, unknown>;
@@ -137,8 +144,9 @@ describe("defineArch accepts exactly the weights of the choices", () => {
     ...Object.entries(right).map(([name, variant]) => [`right_${name}`, source(variant)]),
     ...Object.entries(wrong).map(([name, variant]) => [`wrong_${name}`, source(variant)]),
   ];
-  const errors = compile(Object.fromEntries(sources));
+  const errors = compile({ ...Object.fromEntries(sources), documented });
 
+  it("the family of docs/adding-a-model.md compiles", () => expect(errors.documented).toBe(""));
   it.each(Object.keys(right))("%s compiles", (name) => expect(errors[`right_${name}`]).toBe(""));
   it.each(Object.entries(wrong))("wrong %s does not compile", (name, { error }) =>
     expect(errors[`wrong_${name}`]).toMatch(error),

@@ -25,7 +25,8 @@ export const command = defineCommand({
 
 function describe(blueprint: Blueprint) {
   const { spec, files, tokenizer } = blueprint;
-  const { inverseFrequencies: _, ...shape } = spec;
+  const { inverseFrequencies, windows, ...rest } = spec;
+  const shape = { ...rest, windows: [...windows], rotated: 2 * inverseFrequencies.length };
   const lengths = new Array<number>(planItems).fill(Math.min(32, spec.context));
   const memory = (dtype: "f32" | "f64") => {
     const forward = forwardStep("forward", spec, lengths);
@@ -47,6 +48,26 @@ function describe(blueprint: Blueprint) {
   };
 }
 
+type Shape = ReturnType<typeof describe>["shape"];
+
+function describeBlock(shape: Shape): string {
+  const norms = { pre: "before", post: "after", both: "before and after" }[shape.normPlacement];
+  const experts = `, ${shape.expertsPerToken} of ${shape.experts} experts a token`;
+  return `${shape.block}, norms ${norms} attention and MLP${shape.experts > 0 ? experts : ""}`;
+}
+
+function describeAttention(shape: Shape): string {
+  const sizes = [...new Set(shape.windows)].filter((size) => size > 0);
+  const windowed = shape.windows.filter((size) => size > 0).length;
+  const parts = [
+    shape.position === "rotary" ? `${shape.rotated} of ${shape.dHead} dimensions rotated` : "",
+    shape.qkNorm === "none" ? "" : "q/k norm",
+    windowed > 0 ? `window of ${sizes.join(", ")} keys in ${windowed} layers` : "",
+    shape.scoreCap > 0 ? `scores capped at ${shape.scoreCap}` : "",
+  ].filter((part) => part !== "");
+  return parts.length > 0 ? parts.join(", ") : "all keys before";
+}
+
 function show(data: ReturnType<typeof describe>): string {
   const { shape, parameters, memory } = data;
   const parts = ["embedding", "unembedding", "attention", "mlps", "norms"] as const;
@@ -62,6 +83,8 @@ function show(data: ReturnType<typeof describe>): string {
       ["width", `${shape.dModel}, MLP ${shape.dMlp}${shape.gated ? " (gated)" : ""}`],
       ["vocabulary", `${count(shape.vocab)}${shape.tied ? ", output projection tied" : ""}`],
       ["context", `${count(shape.context)} tokens, ${shape.position} positions`],
+      ["block", describeBlock(shape)],
+      ["attention", describeAttention(shape)],
       ["norm", `${shape.norm}, epsilon ${shape.normEps}; activation ${shape.activation}`],
       ["weights", `${data.files} file(s), stored as ${data.storedTypes.join(", ")}`],
       [
