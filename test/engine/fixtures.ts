@@ -1,4 +1,4 @@
-// Small random models of every family, and the hook points that each has.
+// Small random models of every family and of other choices, and the hook points that each has.
 import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { ModelSpec } from "@keyheads/native";
@@ -11,6 +11,7 @@ import {
   widthOf,
 } from "../../packages/keyheads/src/hooks.ts";
 import { Model } from "../../packages/keyheads/src/model.ts";
+import { choiceNames, randomModel } from "./random-models.ts";
 
 /** For tests whose matter does not differ between families. */
 export const fixtureNames = ["gpt2", "llama", "llama-gqa"] as const;
@@ -29,7 +30,9 @@ export const requiredFamilies = [
 ];
 
 export const loadFixture = (name: string, dtype: "f32" | "f64" = "f32") =>
-  Model.load(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)), { dtype });
+  choiceNames.includes(name)
+    ? randomModel(name, dtype)
+    : Model.load(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)), { dtype });
 
 /** Deterministic token ids. */
 export function ids(length: number, vocab: number, seed: number): number[] {

@@ -15,12 +15,13 @@ import {
   pointsOf,
   requiredFamilies,
 } from "./fixtures.ts";
+import { choiceNames } from "./random-models.ts";
 
 describe("the families", () => {
   it("are all here", () => expect(familyNames).toEqual(expect.arrayContaining(requiredFamilies)));
 });
 
-describe.each(familyNames)("hooks of %s", (name) => {
+describe.each([...familyNames, ...choiceNames])("hooks of %s", (name) => {
   let model: Model;
   let sequences: number[][];
   let rows: number;

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hooks } from "../../packages/keyheads/src/hooks.ts";
 import type { HookEdit, Model } from "../../packages/keyheads/src/model.ts";
 import { rng } from "../../packages/keyheads/src/statistics/rng.ts";
-import { fixtureNames, ids, loadFixture } from "./fixtures.ts";
+import { familyNames, ids, loadFixture } from "./fixtures.ts";
+import { choiceNames } from "./random-models.ts";
 
 interface VariantEdit {
   readonly layer: number;
@@ -13,7 +14,7 @@ interface VariantEdit {
   readonly bank: number;
 }
 
-describe.each(fixtureNames)("sweep of %s", (name) => {
+describe.each([...familyNames, ...choiceNames])("sweep of %s", (name) => {
   let model: Model;
   beforeAll(async () => {
     model = await loadFixture(name, "f64");
