@@ -103,6 +103,14 @@ const choices: Readonly<Record<string, Partial<ModelSpec>>> = {
     windows: Int32Array.of(0, 1, 3),
     logitCap: 3,
   },
+  "mixture of experts": { experts: 5, expertsPerToken: 2 },
+  "mixture of ungated experts, each token using one": {
+    experts: 3,
+    expertsPerToken: 1,
+    gated: false,
+    block: "parallel",
+    normPlacement: "both",
+  },
 };
 export const choiceNames = Object.keys(choices);
 
@@ -119,6 +127,7 @@ function drawn(random: Rng): Partial<ModelSpec> {
   const dHead = 2 + random.int(8);
   const [heads, kvHeads] = pick([4, 2], [4, 4], [3, 1], [1, 1], [6, 2]);
   const rotary = random.int(3) > 0;
+  const experts = pick(0, 0, 1 + random.int(6));
   return {
     layers: 1 + random.int(3),
     dModel: 5 + random.int(30),
@@ -144,6 +153,8 @@ function drawn(random: Rng): Partial<ModelSpec> {
     rotaryScale: pick(1, 0.7),
     activation: pick("gelu_new", "relu", "silu"),
     gated: pick(true, false),
+    experts,
+    expertsPerToken: experts && 1 + random.int(experts),
     attentionScale: 0.2 + random.next(),
     scoreCap: pick(0, 2),
     logitCap: pick(0, 2),

@@ -96,6 +96,15 @@ Spec to_spec(const Reader& r) {
     fail("BAD_ARGUMENT", r.path, ".windows: ", s.windows.size(), " windows for ", s.layers,
          " layers");
   }
+  if (s.shared_norm && !s.pre_norm) {
+    fail("BAD_ARGUMENT", r.path, ".sharedNorm: there is no norm to share without norms of what ",
+         "attention and MLP read; normPlacement must be pre or both");
+  }
+  if (s.experts < 0 || (s.experts == 0) != (s.experts_per_token == 0) || s.experts_per_token < 0 ||
+      s.experts_per_token > s.experts) {
+    fail("BAD_ARGUMENT", r.path, ": a token cannot use ", s.experts_per_token, " of ", s.experts,
+         " experts");
+  }
   const auto half = static_cast<int64_t>(s.inverse_frequencies.size());
   if (s.rotary && (half < 1 || 2 * half > s.d_head)) {
     fail("BAD_ARGUMENT", r.path, ".inverseFrequencies: ", half, " frequencies for heads of ",

@@ -173,8 +173,7 @@ Var<T> Block<T>::attention_out(int64_t layer, const Var<T>& raw) {
 }
 
 template <class T>
-Var<T> Block<T>::mlp_raw(int64_t layer, const Var<T>& in) {
-  const MlpWeights<T>& w = model_.weights.layers[layer].mlp;
+Var<T> Block<T>::mlp(int64_t layer, const MlpWeights<T>& w, const Var<T>& in) {
   Var<T> pre, linear;
   if (spec_.gated) {
     pre = graph_.linear(in, *w.w_gate, w.b_gate);
@@ -184,7 +183,36 @@ Var<T> Block<T>::mlp_raw(int64_t layer, const Var<T>& in) {
   }
   pre = tap(Hook::mlp_pre, layer, pre);
   const Var<T> post = tap(Hook::mlp_post, layer, graph_.activate(pre, linear, spec_.activation));
-  return tap(Hook::mlp_out_raw, layer, graph_.linear(post, *w.w_down, w.b_down));
+  return graph_.linear(post, *w.w_down, w.b_down);
+}
+
+// Every expert runs on the rows that give it a weight.
+template <class T>
+Var<T> Block<T>::mixture(int64_t layer, const Var<T>& in) {
+  const LayerWeights<T>& w = model_.weights.layers[layer];
+  const Var<T> weights =
+      tap(Hook::expert_weights, layer,
+          graph_.route(graph_.linear(in, *w.router, nullptr), spec_.experts_per_token));
+  // A weight of zero has a gradient too, which a hook on the weights can see or pass on.
+  const bool all = graph_.tape() && taps_.changed(Hook::expert_weights, layer);
+  std::vector<typename Graph<T>::Expert> experts;
+  for (int64_t e = 0; e < spec_.experts; ++e) {
+    std::vector<int32_t> rows;
+    for (int32_t r = 0; r < in.rows(); ++r) {
+      if (all || weights.m().row(r)[e] != 0) rows.push_back(r);
+    }
+    if (rows.empty()) continue;
+    const Var<T> y = mlp(layer, w.experts[e], graph_.gather_rows(in, rows));
+    experts.push_back({e, std::move(rows), y});
+  }
+  return graph_.mix(weights, experts, in.cols());
+}
+
+template <class T>
+Var<T> Block<T>::mlp_raw(int64_t layer, const Var<T>& in) {
+  return tap(
+      Hook::mlp_out_raw, layer,
+      spec_.experts > 0 ? mixture(layer, in) : mlp(layer, model_.weights.layers[layer].mlp, in));
 }
 
 template <class T>

@@ -63,6 +63,8 @@ class Block {
     if (taps_.captured(hook, layer)) tap(hook, layer, make());
   }
   Var<T> norm(const Var<T>& x, const Norm& n);
+  Var<T> mlp(int64_t layer, const MlpWeights<T>& w, const Var<T>& in);
+  Var<T> mixture(int64_t layer, const Var<T>& in);
   Var<T> head_norm(const Var<T>& x, const Parameter<T>& gain, int64_t heads);
   Var<T> placed(int64_t layer, Var<T> x, const PlacedHeads& heads,
                 const std::vector<int32_t>& positions);

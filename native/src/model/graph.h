@@ -62,6 +62,17 @@ class Graph {
   // cap tanh(x / cap); x itself where the cap is 0
   Var<T> soft_cap(const Var<T>& x, T cap);
 
+  // Softmax of the `chosen` largest of every row, 0 for the others.
+  Var<T> route(const Var<T>& logits, int64_t chosen);
+  // What one expert of a mixture computed, for some rows of a batch.
+  struct Expert {
+    int64_t index;
+    std::vector<int32_t> rows;
+    Var<T> y;
+  };
+  // y[r] = sum over the experts that computed row r, in their order, of weights[r, expert] y_r
+  Var<T> mix(const Var<T>& weights, const std::vector<Expert>& experts, int64_t width);
+
   struct Heads {
     const std::vector<ops::Segment<T>>& segments;
     int64_t heads, groups, width;
