@@ -100,7 +100,7 @@ const choices: Readonly<Record<string, Partial<ModelSpec>>> = {
     normPlacement: "both",
     qkNorm: "head",
     gated: false,
-    windows: Int32Array.of(0, 1, 3),
+    windows: Int32Array.of(0, 2, 3),
     logitCap: 3,
   },
   "mixture of experts": { experts: 5, expertsPerToken: 2 },
