@@ -6,5 +6,5 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("fixtures", import.meta.url));
 
 export const families = readdirSync(root)
-  .filter((name) => existsSync(join(root, name, "golden.json")) && name !== "mixtral")
+  .filter((name) => existsSync(join(root, name, "golden.json")))
   .sort();

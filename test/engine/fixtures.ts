@@ -20,13 +20,23 @@ const folder = fileURLToPath(new URL("../fixtures", import.meta.url));
 
 /** Every family's models. */
 export const familyNames = readdirSync(folder).filter(
-  (name) => !["planted", "mixtral"].includes(name) && existsSync(`${folder}/${name}/config.json`),
+  (name) => name !== "planted" && existsSync(`${folder}/${name}/config.json`),
 );
 
 /** Families that must be among them. */
 export const requiredFamilies = [
-  ...["gemma2", "gpt2", "gpt_neox", "gptj", "llama", "llama-bias", "llama-gqa", "mistral", "olmo2"],
-  ...["opt", "phi3", "qwen2", "qwen3", "stablelm", "starcoder2"],
+  ...[
+    "gemma2",
+    "gpt2",
+    "gpt_neox",
+    "gptj",
+    "llama",
+    "llama-bias",
+    "llama-gqa",
+    "mistral",
+    "mixtral",
+  ],
+  ...["olmo2", "opt", "phi3", "qwen2", "qwen3", "stablelm", "starcoder2"],
 ];
 
 export const loadFixture = (name: string, dtype: "f32" | "f64" = "f32") =>
