@@ -126,8 +126,8 @@ function tokenFlops(spec: ModelSpec): number {
   return layers * (2 * dModel * dHead * (2 * heads + 2 * kvHeads) + mlpFlops(spec));
 }
 
-function mlpFlops({ dModel, dMlp, gated }: ModelSpec): number {
-  return 2 * dModel * dMlp * (gated ? 3 : 2);
+function mlpFlops({ dModel, dMlp, gated, expertsPerToken }: ModelSpec): number {
+  return 2 * dModel * dMlp * (gated ? 3 : 2) * Math.max(1, expertsPerToken);
 }
 
 function activations(spec: ModelSpec, tokens: number, rows: number): number {
