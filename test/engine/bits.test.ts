@@ -5,19 +5,20 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Model } from "../../packages/keyheads/src/model.ts";
 import { selectSlices } from "../../packages/keyheads/src/tuning/selection.ts";
 import { fixtureNames, ids, loadFixture } from "./fixtures.ts";
+import { choiceNames } from "./random-models.ts";
 
-describe.each(fixtureNames)("bits of %s", (name) => {
+describe.each([...fixtureNames, ...choiceNames])("bits of %s", (name) => {
   let model: Model;
   let sequences: number[][];
   const captures = [
     { hook: "blocks.1.attn.hook_z" },
-    { hook: "blocks.2.mlp.hook_post" },
+    { hook: "blocks.2.mlp.hook_out" },
     { hook: "blocks.2.hook_resid_post" },
   ];
   const objective = (rows: number[]) => ({
     kind: "cross-entropy" as const,
     rows: Int32Array.from(rows),
-    targets: Int32Array.from(rows, (r) => r % 50),
+    targets: Int32Array.from(rows, (r) => r % 40),
     weights: Float32Array.from(rows, () => 0.5),
   });
 

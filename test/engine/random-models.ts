@@ -19,7 +19,7 @@ const plain: ModelSpec = {
   dHead: 6,
   dMlp: 27,
   vocab: 41,
-  context: 24,
+  context: 40,
   norm: "rms",
   normEps: 1e-5,
   normPlusOne: false,
@@ -224,20 +224,21 @@ export function randomWeights(spec: ModelSpec, seed: number): Map<string, Float6
   );
 }
 
-/** A model of these weights, or of all but `without`. */
+/** A model of these weights, which are those of another specification where `stored` is given. */
 export async function modelOf(
   spec: ModelSpec,
   weights: ReadonlyMap<string, Float64Array>,
   dtype: "f32" | "f64" = "f64",
+  stored = spec,
 ): Promise<Model> {
   const folder = mkdtempSync(join(tmpdir(), "keyheads-random-"));
   try {
-    const refs = slotsOf(spec).filter((ref) => weights.has(slotKey(ref)));
+    const refs = slotsOf(stored).filter((ref) => weights.has(slotKey(ref)));
     const path = join(folder, "model.safetensors");
     const tensors = refs.map((ref) => ({
       name: slotKey(ref),
       dtype: "F64" as const,
-      shape: slotShape(ref.slot, spec).filter((n) => n !== undefined),
+      shape: slotShape(ref.slot, stored).filter((n) => n !== undefined),
       data: new Uint8Array((weights.get(slotKey(ref)) as Float64Array).buffer),
     }));
     await writeSafetensors(path, tensors);
@@ -246,7 +247,7 @@ export async function modelOf(
       const tensor = file.tensors.find(
         ({ name }) => name === slotKey(ref),
       ) as (typeof file.tensors)[0];
-      const [out] = slotShape(ref.slot, spec);
+      const [out] = slotShape(ref.slot, stored);
       return {
         ...ref,
         tensor: tensor.name,

@@ -156,10 +156,41 @@ describe("slots", () => {
         } else {
           await expect(modelOf(spec, rest), slotKey(ref)).rejects.toMatchObject({
             code: "BAD_CHECKPOINT",
-            message: expect.stringContaining(`${ref.slot}`),
+            message: expect.stringContaining(ref.slot),
           });
         }
       }
     }
+  });
+  it.each([
+    ["norms on both sides, caps, windows", { normPlacement: "pre" }, "attnPostNorm"],
+    ["norms on both sides, caps, windows", { normPlacement: "post" }, "attnNorm"],
+    ["one norm for all heads, scaled rotation", { qkNorm: "none" }, "kNorm"],
+    ["one norm for all heads, scaled rotation", { tied: true }, "unembed"],
+    ["one norm for all heads, scaled rotation", { gated: false }, "bGate"],
+    ["learned positions with an offset", { position: "rotary" }, "posEmbed"],
+    ["learned positions with an offset", { norm: "rms" }, "finalNormBias"],
+    ["parallel with two norms, part of the head rotated", { sharedNorm: true }, "mlpNorm"],
+  ] as const)("of %s are too many with %o", async (name, change, extra) => {
+    const stored = choiceSpec(name);
+    const inverseFrequencies = Float64Array.of(1);
+    const spec = { ...stored, ...("position" in change && { inverseFrequencies }), ...change };
+    const loading = modelOf(spec, weightsOf(name), "f64", stored);
+    await expect(loading).rejects.toMatchObject({
+      code: "BAD_CHECKPOINT",
+      message: expect.stringContaining(extra),
+    });
+  });
+
+  it.each([
+    [{ sharedNorm: true, normPlacement: "post" }, /sharedNorm: there is no norm to share/],
+    [{ experts: 4, expertsPerToken: 5 }, /cannot use 5 of 4 experts/],
+    [{ experts: 4 }, /cannot use 0 of 4 experts/],
+    [{ windows: Int32Array.of(1) }, /1 windows for 3 layers/],
+  ] as const)("cannot be of %o", async (change, message) => {
+    const name = "one norm for all heads, scaled rotation";
+    await expect(
+      modelOf({ ...choiceSpec(name), ...change }, weightsOf(name)),
+    ).rejects.toMatchObject({ code: "BAD_ARGUMENT", message: expect.stringMatching(message) });
   });
 });
