@@ -70,6 +70,20 @@ describe("openCheckpoint", () => {
     expect(slots[0]).toMatchObject({ slot: "embed", tensor: "wte.weight" });
     expect(ignored).toEqual(["h.0.attn.bias", "h.2.attn.masked_bias"]);
   });
+  it("takes what older files of other families contain", async () => {
+    const old = async (model: string, from: RegExp, to: string, more: TensorToWrite[]) =>
+      await open(await variant(model, (tensors) => [...rename(from, to)(tensors), ...more]));
+    const opt = await old("opt", /^model\./, "", []);
+    expect(opt.slots[0]?.tensor).toBe("decoder.embed_tokens.weight");
+    const gptj = await old("gptj", /^$/, "", [zeros("transformer.h.0.attn.masked_bias", [])]);
+    expect(gptj.ignored).toEqual(["transformer.h.0.attn.masked_bias"]);
+    const buffers = ["bias", "masked_bias", "rotary_emb.inv_freq"].map((name) =>
+      zeros(`gpt_neox.layers.2.attention.${name}`, [1]),
+    );
+    expect((await old("gpt_neox", /^$/, "", buffers)).ignored).toHaveLength(3);
+    const inverse = zeros("model.layers.0.self_attn.rotary_emb.inv_freq", [4]);
+    expect((await old("mistral", /^$/, "", [inverse])).ignored).toHaveLength(1);
+  });
   it("takes a tied output projection that was saved too, if it is the same", async () => {
     const add = (other: boolean) =>
       variant("gpt2", (tensors) => {

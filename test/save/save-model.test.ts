@@ -32,7 +32,7 @@ import { tune } from "../../packages/keyheads/src/tuning/tune.ts";
 import { families } from "../families.ts";
 import { fixture, load, loadFolder, randomItems, scratch } from "../tuning/models.ts";
 
-const select = { heads: parseHeads("0.1,2.3"), mlps: [1] };
+const select = { heads: parseHeads("0.1,1.3"), mlps: [1] };
 const probes = [
   [1, 2, 3, 4, 5, 6, 7],
   [9, 8],
@@ -74,6 +74,26 @@ describe("a saved model", () => {
         [...check.isolation.changedTensors].sort(),
       );
       expect(new Set(saved.tensors)).toEqual(new Set(check.isolation.changedTensors));
+    },
+  );
+
+  test.each(["mixtral", "phi3", "stablelm-parallel"])(
+    "%s: every weight, in tensors that hold several slots and slots of several tensors",
+    async (name) => {
+      const model = await load(name);
+      const slices = await tuned(model, { everything: true });
+      const out = join(await scratch(), "tuned");
+      await saveModel(model, out, { slices });
+      const check = await checkSaved(model, out, { slices, probes });
+      expect(check).toMatchObject({ maxAbs: 0, isolation: { unselectedChanged: 0 } });
+      const { tensors } = await openSafetensors(join(out, "model.safetensors"));
+      const { changed } = await diffCheckpoints(fixture(name), out);
+      expect(changed.map(({ tensor }) => tensor).sort()).toEqual(
+        tensors.map((tensor) => tensor.name).sort(),
+      );
+      const pieces = changed.flatMap((tensor) => tensor.pieces);
+      if (name === "mixtral") expect(pieces).toContain("wUp 1 of expert 3");
+      if (name === "stablelm-parallel") expect(pieces).toContain("kNorm 2.1");
     },
   );
 
