@@ -28,6 +28,20 @@ console.log(JSON.stringify([effects.keyHeads, proof.curve.length, captures[0].le
   expect(numbers).toEqual([4, 300 * 12, 300, 0]);
 });
 
+test("the examples of docs/hooks.md run", () => {
+  const document = readFileSync(join(root, "docs/hooks.md"), "utf8");
+  const blocks = [...document.matchAll(/```ts\n((?:.|\n)+?)```/g)].map(([, block]) => block);
+  expect(blocks).toHaveLength(5);
+  const folder = JSON.stringify(join(root, "test/fixtures/llama"));
+  const file = join(root, "node_modules", ".hooks-example.mts");
+  const count = "console.log(logits?.length, cache.size, some.cache.size, out.logits?.length);";
+  writeFileSync(file, `${blocks.join("\n").replace('"./my-model"', folder)}\n${count}\n`);
+  onTestFinished(() => rmSync(file));
+  const tsx = join(root, "node_modules", ".bin", "tsx");
+  const output = execFileSync(tsx, [file], { cwd: root, encoding: "utf8" });
+  expect(output.trim()).toMatch(/^\d{3,} \d{2,} 4 \d{3,}$/);
+});
+
 test("every command and option that it names exists", async () => {
   const lines = readme.match(/^(?:\$ \.\/node_modules\/\.bin\/)?keyheads .*$/gm) ?? [];
   expect(lines.length).toBeGreaterThan(10);

@@ -2,10 +2,31 @@
 // weight gradients depend on the order only.
 import { loadBinding } from "@keyheads/native";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { hooks } from "../../packages/keyheads/src/hooks.ts";
 import type { Model } from "../../packages/keyheads/src/model.ts";
 import { selectSlices } from "../../packages/keyheads/src/tuning/selection.ts";
-import { fixtureNames, ids, loadFixture } from "./fixtures.ts";
+import { familyNames, fixtureNames, ids, loadFixture } from "./fixtures.ts";
 import { choiceNames } from "./random-models.ts";
+
+describe.each(familyNames)("attention of %s", (name) => {
+  it("has the same bits whether or not anybody looks at scores and patterns", async () => {
+    using model = await loadFixture(name);
+    const sequences = [7, 1, 16, 3, 21].map((n, i) => ids(n, model.spec.vocab, i + 3));
+    const layers = Array.from({ length: model.spec.layers }, (_, layer) => layer);
+    const read = async (look: readonly string[]) => {
+      const { captures, logits } = await model.forward({
+        sequences,
+        captures: [...layers.map(hooks.z), ...look].map((hook) => ({ hook })),
+        readout: { rows: "all", logits: "all" },
+      });
+      return [...captures.slice(0, layers.length), logits];
+    };
+    const fused = await read([]);
+    for (const look of [hooks.pattern, hooks.attn_scores]) {
+      expect(await read(layers.map(look))).toEqual(fused);
+    }
+  });
+});
 
 describe.each([...fixtureNames, ...choiceNames])("bits of %s", (name) => {
   let model: Model;

@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { FloatArray } from "@keyheads/native";
 import { afterAll, describe, expect, it } from "vitest";
 import { hooks } from "../../packages/keyheads/src/hooks.ts";
+import type { HookFiring } from "../../packages/keyheads/src/interventions.ts";
 import { resolveModel } from "../../packages/keyheads/src/load/resolve-model.ts";
 import { Model } from "../../packages/keyheads/src/model.ts";
 
@@ -71,6 +73,55 @@ describe("generate", async () => {
       expect(found).not.toEqual(golden);
     },
   );
+  it.each([
+    { positions: [3, 5, 8] },
+    { steps: [0, 2] },
+    { steps: [1, 2, 3], items: [1] },
+    { positions: "end" as const, items: [0] },
+  ])("applies %o alike with and without a cache, as edits or functions", async (where) => {
+    const prompts = [prompt, [1, 2, 3, 4]];
+    const site = { hook: hooks.resid_post(1), ...where };
+    const run = (what: object, useCache: boolean) =>
+      model.generateMany(prompts, {
+        maxTokens: 8,
+        useCache,
+        edits: [{ ...site, ...what } as never],
+      });
+    const zero = { run: (x: FloatArray) => x.fill(0) };
+    const found = await run({ op: "zero" }, true);
+    expect(await run({ op: "zero" }, false)).toEqual(found);
+    expect(await run(zero, true)).toEqual(found);
+    expect(await run(zero, false)).toEqual(found);
+    expect(found).not.toEqual(await model.generateMany(prompts, { maxTokens: 8 }));
+  });
+  it("shows functions each position once, of sequences that go on", async () => {
+    const seen: number[][] = [[], []];
+    const edit = {
+      hook: hooks.z(0),
+      run: (_: FloatArray, at: HookFiring) => {
+        for (const item of [0, 1]) {
+          seen[item]?.push(...at.positions.subarray(at.offsets[item], at.offsets[item + 1]));
+        }
+      },
+    };
+    const options = { maxTokens: 6, stopIds: [golden[1] as number], edits: [edit] };
+    const [first = [], second = []] = await model.generateMany([prompt, [1, 2, 3]], options);
+    expect(first).toEqual(golden.slice(0, 2));
+    const upTo = (count: number) => Array.from({ length: count }, (_, p) => p);
+    expect(seen).toEqual([upTo(6 + first.length - 1), upTo(3 + second.length - 1)]);
+  });
+  it("says what never fired", async () => {
+    for (const where of [{ positions: [20] }, { steps: [9] }]) {
+      const edits = [{ hook: hooks.z(0), op: "zero", ...where } as const];
+      const run = model.generate(prompt, { maxTokens: 4, edits });
+      await expect(run).rejects.toThrow(/attn.hook_z did not fire in 4 steps/);
+    }
+    const run = model.forward({
+      sequences: [prompt],
+      captures: [{ hook: hooks.z(0), steps: [0] }],
+    });
+    await expect(run).rejects.toThrow(/steps are of generations/);
+  });
   it("refuses edits that depend on the batch, and what does not fit", async () => {
     const bad = (options: object) => expect(model.generate(prompt, options)).rejects;
     await bad({ edits: [{ hook: hooks.z(0), op: "mean" }] }).toThrow(

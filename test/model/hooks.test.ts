@@ -38,6 +38,8 @@ const llama: ModelSpec = {
 };
 const gpt2: ModelSpec = { ...llama, kvHeads: 8, position: "learned", gated: false };
 
+const gemma: ModelSpec = { ...llama, normPlacement: "both" };
+
 describe("hooks", () => {
   it("spell TransformerLens's names", () => {
     expect(hooks.z(3)).toBe("blocks.3.attn.hook_z");
@@ -71,7 +73,34 @@ describe("parseHook", () => {
       }
     }
   });
+  it.each<[string, ModelSpec, string]>([
+    ["embed.hook_out", llama, "hook_embed"],
+    ["pos_embed.hook_out", gpt2, "hook_pos_embed"],
+    ["blocks.2.hook_in", llama, "blocks.2.hook_resid_pre"],
+    ["blocks.2.hook_out", llama, "blocks.2.hook_resid_post"],
+    ["blocks.1.attn.q.hook_out", llama, "blocks.1.attn.hook_q"],
+    ["blocks.1.attn.k.hook_out", llama, "blocks.1.attn.hook_k"],
+    ["blocks.1.attn.v.hook_out", llama, "blocks.1.attn.hook_v"],
+    ["blocks.1.attn.o.hook_in", llama, "blocks.1.attn.hook_z"],
+    ["blocks.1.attn.hook_q_input", llama, "blocks.1.hook_q_input"],
+    ["blocks.1.attn.hook_result", llama, "blocks.1.attn.hook_result"],
+    ["blocks.1.ln2.hook_in", llama, "blocks.1.hook_resid_mid"],
+    ["blocks.1.mlp.in.hook_out", llama, "blocks.1.mlp.hook_pre_linear"],
+    ["blocks.1.mlp.gate.hook_out", llama, "blocks.1.mlp.hook_pre"],
+    ["blocks.1.mlp.in.hook_out", gpt2, "blocks.1.mlp.hook_pre"],
+    ["blocks.1.mlp.out.hook_in", gpt2, "blocks.1.mlp.hook_post"],
+    ["blocks.1.attn.hook_out", gpt2, "blocks.1.hook_attn_out"],
+    ["blocks.1.attn.hook_out", gemma, "blocks.1.attn.hook_out_raw"],
+    ["blocks.1.ln1_post.hook_out", gemma, "blocks.1.hook_attn_out"],
+    ["blocks.1.ln2_post.hook_out", gemma, "blocks.1.hook_mlp_out"],
+    ["blocks.1.mlp.hook_out", gemma, "blocks.1.mlp.hook_out"],
+  ])("understands TransformerLens v3's %s", (alias, spec, name) => {
+    expect(parseHook(alias, spec)).toEqual(parseHook(name, spec));
+    expect(parseHook(alias, spec).name).toBe(name);
+  });
   it.each<[string, ModelSpec, RegExp]>([
+    ["blocks.1.mlp.gate.hook_out", gpt2, /no hook/],
+    ["blocks.1.ln1_post.hook_out", llama, /no hook/],
     [
       "blocks.1.attn.hook_zz",
       llama,
