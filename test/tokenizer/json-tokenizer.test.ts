@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { JsonTokenizer } from "../../packages/keyheads/src/tokenizer/json-tokenizer.ts";
@@ -139,29 +139,5 @@ describe("a byte-level tokenizer that lacks bytes and has no unknown token", () 
     expect(tokenizer.encode("ab a")).toEqual([0, 1, 2, 0]);
     expect(() => tokenizer.encode("abc")).toThrow(/no token for "c" in "abc"/);
     expect(() => tokenizer.encode("aé")).toThrow(/no token for "é"/);
-  });
-});
-
-const published = at("../../../shared/data/tokenizers");
-describe.skipIf(!existsSync(published))("published tokenizers (needs ../shared)", () => {
-  const cases = (name: string): { text: string; ids: number[] }[] =>
-    JSON.parse(readFileSync(`${published}/${name}/golden.json`, "utf8")).cases;
-
-  it.each(["gpt-neox-pythia", "llama2"])("%s", async (name) => {
-    const tokenizer = await tokenizerOf(`${published}/${name}`);
-    const begin = tokenizer.encode("").length;
-    for (const { text, ids } of cases(name)) {
-      expect(tokenizer.encode(text).slice(begin), text).toEqual(ids);
-      const { spans } = tokenizer.encodeWithOffsets(text);
-      const covered = spans.reduce((end, [start, stop]) => (start <= end ? stop : -1), 0);
-      expect(covered, text).toBe(text.length);
-    }
-  });
-  it("torchtune_tiny_bpe, which has no token for some bytes", async () => {
-    const tokenizer = await tokenizerOf(`${published}/torchtune_tiny_bpe`);
-    for (const { text, ids } of cases("torchtune_tiny_bpe")) {
-      if (/[é你]/.test(text)) expect(() => tokenizer.encode(text)).toThrow(/no token for/);
-      else expect(tokenizer.encode(text), text).toEqual(ids);
-    }
   });
 });

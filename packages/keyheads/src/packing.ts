@@ -50,7 +50,7 @@ function checkTokens(sequence: Sequence, index: number, vocab: number): void {
     if (!(Number.isInteger(id) && id >= 0 && id < vocab)) {
       throw new KeyheadsError(
         "BAD_ARGUMENT",
-        `sequence ${index}, position ${p}: token id ${id} does not exist; ids are integers from 0 to ${vocab - 1}`,
+        `sequence ${index}, position ${p}: token id ${id} does not exist; the embedding has ${vocab} rows, for integers from 0 to ${vocab - 1}${id >= vocab ? ". Does the tokenizer belong to another model?" : ""}`,
       );
     }
   }

@@ -120,10 +120,12 @@ export class JsonTokenizer implements Tokenizer {
     return this.#cleanUp ? cleanUp(text) : text;
   }
 
-  #decode(ids: readonly number[], { skipSpecialTokens = true }: DecodeOptions): string {
+  #decode(ids: readonly number[], options: DecodeOptions): string {
+    const { skipSpecialTokens = true, skipMissing = false } = options;
     const tokens: string[] = [];
     for (const id of ids) {
-      const name = this.#name(id);
+      const name = skipMissing ? this.#nameOrNone(id) : this.#name(id);
+      if (name === undefined) continue;
       if (skipSpecialTokens && this.#special.has(name)) continue;
       tokens.push(name);
     }
@@ -134,7 +136,7 @@ export class JsonTokenizer implements Tokenizer {
     return new TextStream(
       {
         decode: (ids) => this.#decode(ids, options),
-        open: (id) => this.#byteFallback && byteOfToken(this.#name(id)) !== undefined,
+        open: (id) => this.#byteFallback && byteOfToken(this.#nameOrNone(id) ?? "") !== undefined,
         cleanUp: this.#cleanUp ? cleanUp : undefined,
       },
       before,
@@ -208,9 +210,13 @@ export class JsonTokenizer implements Tokenizer {
   }
 
   /** What decoding sees: an added token that is looked for in normalized text is normalized too. */
-  #name(id: number): string {
+  #nameOrNone(id: number): string | undefined {
     const added = this.#vocabulary.addedToken(id);
-    const name = added ? this.#formOf(added) : this.#vocabulary.name(id);
+    return added ? this.#formOf(added) : this.#vocabulary.name(id);
+  }
+
+  #name(id: number): string {
+    const name = this.#nameOrNone(id);
     if (name !== undefined) return name;
     throw new KeyheadsError(
       "UNKNOWN_TOKEN",

@@ -1,20 +1,25 @@
 // A part of a parsed JSON file that knows where it lies, so that every error can name file and part.
 import { KeyheadsError } from "../errors.ts";
 
+/** Lists within lists; beyond it a file is taken for broken. */
+const deepest = 100;
+
 export class Part {
   readonly value: unknown;
   readonly #file: string;
   readonly #path: string;
+  readonly #depth: number;
 
-  constructor(value: unknown, file: string, path = "") {
+  constructor(value: unknown, file: string, path = "", depth = 0) {
     this.value = value;
     this.#file = file;
     this.#path = path;
+    this.#depth = depth;
   }
 
   /** Throws BAD_CHECKPOINT: file, part, what was found. */
   fail(message: string): never {
-    const where = this.#path === "" ? "" : `${this.#path}: `;
+    const where = this.#path === "" ? "" : `${quote(this.#path)}: `;
     throw new KeyheadsError("BAD_CHECKPOINT", `${this.#file}: ${where}${message}`);
   }
 
@@ -25,7 +30,7 @@ export class Part {
 
   get(key: string): Part {
     const path = this.#path === "" ? key : `${this.#path}.${key}`;
-    return new Part(this.object()[key], this.#file, path);
+    return new Part(this.object()[key], this.#file, path, this.#depth);
   }
 
   /** The same place with another value. */
@@ -42,7 +47,8 @@ export class Part {
 
   list(): Part[] {
     if (!Array.isArray(this.value)) return this.#expected("a list");
-    return this.value.map((item, i) => new Part(item, this.#file, `${this.#path}[${i}]`));
+    const depth = this.#depth + 1;
+    return this.value.map((item, i) => new Part(item, this.#file, `${this.#path}[${i}]`, depth));
   }
 
   string(fallback?: string): string {
@@ -74,6 +80,7 @@ export class Part {
 
   /** The entry of `table` that the field `type` names. */
   pick<T>(table: Readonly<Record<string, T>>, what: string): T {
+    if (this.#depth > deepest) return this.fail(`nests deeper than ${deepest}`);
     const type = this.get("type").string();
     const known = Object.keys(table);
     if (known.includes(type)) return table[type] as T;

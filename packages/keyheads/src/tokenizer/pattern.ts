@@ -20,17 +20,19 @@ export function compilePattern(source: string): RegExp {
   return new RegExp(new Translator(source).translate(), "gv");
 }
 
-const wordClass = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]";
-const notWordClass = "[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]";
+const letters = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+/** Outside a class, Oniguruma takes ², ³, ¹, ¼, ½ and ¾ for letters too. */
+const word = `[${letters}\\u00b2\\u00b3\\u00b9\\u00bc-\\u00be]`;
+const notWord = `[^${word.slice(1)}`;
 
-/** Escapes that mean a set, in and outside a class. */
+/** Escapes that mean a set; \w and \\W outside a class are `word` and `notWord`. */
 const sets: Readonly<Record<string, string>> = {
   d: "\\p{Nd}",
   D: "\\P{Nd}",
   s: "\\p{White_Space}",
   S: "\\P{White_Space}",
-  w: wordClass,
-  W: notWordClass,
+  w: `[${letters}]`,
+  W: `[^${letters}]`,
   h: "[0-9A-Fa-f]",
   H: "[^0-9A-Fa-f]",
 };
@@ -39,8 +41,8 @@ const places: Readonly<Record<string, string>> = {
   A: "^",
   z: "$",
   Z: "(?=\\n?$)",
-  b: `(?:(?<=${wordClass})(?!${wordClass})|(?<!${wordClass})(?=${wordClass}))`,
-  B: `(?:(?<=${wordClass})(?=${wordClass})|(?<!${wordClass})(?!${wordClass}))`,
+  b: `(?:(?<=${word})(?!${word})|(?<!${word})(?=${word}))`,
+  B: `(?:(?<=${word})(?=${word})|(?<!${word})(?!${word}))`,
 };
 /** Escapes that mean one character. */
 const controls: Readonly<Record<string, number>> = {
@@ -62,7 +64,7 @@ const posix: Readonly<Record<string, string>> = {
   blank: "\\t\\p{Zs}",
   cntrl: "\\p{Cc}",
   punct: "\\p{P}\\p{S}",
-  word: "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}",
+  word: letters,
   xdigit: "0-9A-Fa-f",
 };
 /** Letters of other blocks that fold to an ASCII letter. */
@@ -219,6 +221,8 @@ class Translator {
 
   #escape(flags: Flags): string {
     const character = this.#next();
+    if (character === "w") return word;
+    if (character === "W") return notWord;
     const set = sets[character] ?? places[character];
     if (set !== undefined) return set;
     if (character === "p" || character === "P") return this.#property(character === "P");
@@ -250,7 +254,10 @@ class Translator {
     const not = this.#take("^");
     const name = this.#until("}");
     const sign = negated !== not ? "P" : "p";
-    const simple = posix[name.toLowerCase()];
+    const lower = name.toLowerCase();
+    if (lower === "word") return sign === "p" ? word : notWord;
+    // \\p{Punct} has no symbols, unlike [[:punct:]].
+    const simple = lower === "punct" ? "\\p{P}" : posix[lower];
     if (simple !== undefined) return sign === "p" ? `[${simple}]` : `[^${simple}]`;
     const title = name.charAt(0).toUpperCase() + name.slice(1);
     for (const form of [name, title, `Script=${name}`, `Script=${title}`]) {

@@ -16,6 +16,11 @@ export interface EncodeOptions {
 export interface DecodeOptions {
   /** Leave out special tokens (default true). */
   readonly skipSpecialTokens?: boolean;
+  /**
+   * Leave out ids without a token, such as the rows that pad an embedding, as the reference does
+   * (default false: an error).
+   */
+  readonly skipMissing?: boolean;
 }
 
 /** Text to token ids and back, as the model's tokenizer.json says. */

@@ -16,7 +16,7 @@ import { refuseExisting } from "../output-file.ts";
 import { trainingStep } from "../plan.ts";
 import { withModel } from "../session.ts";
 import { tuneText } from "../show/tune.ts";
-import { stopIds } from "../stop-ids.ts";
+import { endIds } from "../stop-ids.ts";
 import { count } from "../table.ts";
 import { choice, flag, integer, number, text } from "../values.ts";
 
@@ -200,7 +200,7 @@ function optimiser(values: OptimiserValues) {
 }
 
 function endToken({ config, name }: Model): number {
-  const [id] = stopIds(config);
+  const [id] = endIds(config, `config.json of ${name}`);
   if (id !== undefined) return id;
   throw new KeyheadsError("USAGE", `--eos: the config.json of ${name} has no eos_token_id`);
 }
