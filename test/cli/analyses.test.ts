@@ -248,6 +248,21 @@ describe("generate", () => {
     expect((await json(args)).ids).toEqual(result.ids);
   });
 
+  test("writes a message with the chat template, and ends at any end id", async () => {
+    const folder = tempFolder();
+    cpSync(planted, folder, { recursive: true });
+    const chat = ["generate", folder, "--chat", "--prompt", "7*8", "--max-tokens", "4"];
+    expect(await failure(chat, 1)).toMatch(/no chat template/);
+    writeFileSync(join(folder, "chat_template.jinja"), "{{ messages[0].content }}=");
+    const [answer] = (await json(chat)).ids as number[];
+    writeFileSync(
+      join(folder, "generation_config.json"),
+      JSON.stringify({ eos_token_id: [1, answer] }),
+    );
+    expect(await json(chat)).toMatchObject({ text: "56", ids: [answer] });
+    expect((await keyheads(...chat)).stdout).toBe("56\n");
+  });
+
   test("a prompt that the vocabulary cannot spell", async () => {
     const args = ["generate", planted, "--prompt", "seven"];
     expect(await failure(args, 1)).toMatch(/has no token for/);
