@@ -249,7 +249,7 @@ describe("generate", () => {
   });
 
   test("writes a message with the chat template, and ends at any end id", async () => {
-    const folder = tempFolder();
+    const folder = scratch();
     cpSync(planted, folder, { recursive: true });
     const chat = ["generate", folder, "--chat", "--prompt", "7*8", "--max-tokens", "4"];
     expect(await failure(chat, 1)).toMatch(/no chat template/);
