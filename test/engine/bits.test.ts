@@ -1,12 +1,39 @@
-// An item's numbers do not depend on its batch, its order or the number of threads, bit for bit;
-// weight gradients depend on the order only.
+// An item's numbers do not depend on its batch, its order, the number of threads, or what ran
+// before, bit for bit; weight gradients depend on the order only. For every fixture, and for random
+// models of random choices.
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { loadBinding } from "@keyheads/native";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hooks } from "../../packages/keyheads/src/hooks.ts";
-import type { Model } from "../../packages/keyheads/src/model.ts";
-import { selectSlices } from "../../packages/keyheads/src/tuning/selection.ts";
-import { familyNames, fixtureNames, ids, loadFixture } from "./fixtures.ts";
-import { choiceNames } from "./random-models.ts";
+import { Model } from "../../packages/keyheads/src/model.ts";
+import { rng } from "../../packages/keyheads/src/statistics/rng.ts";
+import { familyNames, ids, loadFixture } from "./fixtures.ts";
+import {
+  expectGeneration,
+  expectItemsIndependent,
+  expectSweeps,
+  expectWeightGradients,
+  randomEdits,
+} from "./invariance.ts";
+import { choiceNames, randomModel } from "./random-models.ts";
+
+const fixtures = fileURLToPath(new URL("../fixtures", import.meta.url));
+const fixtureNames = readdirSync(fixtures).filter((name) =>
+  existsSync(join(fixtures, name, "config.json")),
+);
+const drawn = Array.from({ length: 12 }, (_, i) => `drawn ${100 + i}`);
+const dtypes = ["f32", "f64"] as const;
+
+const cases = [
+  ...fixtureNames.flatMap((name) => dtypes.map((dtype) => [name, dtype] as const)),
+  ...[...choiceNames, ...drawn].map(
+    (name, i) => [name, dtypes[i % dtypes.length] as "f32"] as const,
+  ),
+];
+
+afterAll(() => loadBinding().setThreads(0));
 
 describe.each(familyNames)("attention of %s", (name) => {
   it("has the same bits whether or not anybody looks at scores and patterns", async () => {
@@ -28,85 +55,37 @@ describe.each(familyNames)("attention of %s", (name) => {
   });
 });
 
-describe.each([...fixtureNames, ...choiceNames])("bits of %s", (name) => {
+describe.each(cases)("bits of %s in %s", (name, dtype) => {
   let model: Model;
-  let sequences: number[][];
-  const captures = [
-    { hook: "blocks.1.attn.hook_z" },
-    { hook: "blocks.2.mlp.hook_out" },
-    { hook: "blocks.2.hook_resid_post" },
-  ];
-  const objective = (rows: number[]) => ({
-    kind: "cross-entropy" as const,
-    rows: Int32Array.from(rows),
-    targets: Int32Array.from(rows, (r) => r % 40),
-    weights: Float32Array.from(rows, () => 0.5),
-  });
-
+  const seed = [...name].reduce((sum, c) => sum + c.charCodeAt(0), 0);
   beforeAll(async () => {
-    model = await loadFixture(name);
-    sequences = [7, 1, 16, 3, 31, 17, 2].map((n, i) => ids(n, model.spec.vocab, i + 3));
+    model = fixtureNames.includes(name)
+      ? await Model.load(join(fixtures, name), { dtype })
+      : await randomModel(name, dtype);
   });
-  afterAll(() => {
-    loadBinding().setThreads(0);
-    model.dispose();
+  afterAll(() => model.dispose());
+
+  it("do not depend on the rest of the batch, at any hook point", async () => {
+    await expectItemsIndependent(model, seed);
   });
 
-  const run = async (batch: number[][]) => {
-    const out = await model.forward({
-      sequences: batch,
-      captures,
-      readout: { rows: "all", logits: "all" },
-    });
-    const ends = [...out.offsets.subarray(1)].map((o) => o - 1);
-    const { gradients } = await model.backward({
-      sequences: batch,
-      objective: { ...objective(ends), targets: Int32Array.from(ends, () => 5) },
-      gradients: [{ hook: "blocks.0.hook_resid_pre" }],
-    });
-    return { arrays: [...out.captures, out.logits as Float32Array, ...gradients], out };
-  };
-  // The part of every array that belongs to item i, as bits.
-  const itemBits = ({ arrays, out }: Awaited<ReturnType<typeof run>>, i: number) => {
-    const rows = out.offsets[out.offsets.length - 1] as number;
-    return arrays.map((array) => {
-      const width = array.length / rows;
-      const part = array.slice(
-        (out.offsets[i] as number) * width,
-        (out.offsets[i + 1] as number) * width,
-      );
-      return Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString("base64");
-    });
-  };
-
-  it("are the same alone, in a batch, in any order and for any number of threads", async () => {
-    loadBinding().setThreads(1);
-    const together = await run(sequences);
-    for (const threads of [1, 2]) {
-      loadBinding().setThreads(threads);
-      const order = sequences.map((_, i) => (i * 3 + threads) % sequences.length);
-      const shuffled = await run(order.map((i) => sequences[i] as number[]));
-      for (const [at, i] of order.entries()) {
-        expect(itemBits(shuffled, at), `item ${i}, ${threads} threads`).toEqual(
-          itemBits(together, i),
-        );
-        const alone = await run([sequences[i] as number[]]);
-        expect(itemBits(alone, 0), `item ${i} alone`).toEqual(itemBits(together, i));
-      }
-    }
+  it("do not depend on it with edits either", async () => {
+    await expectItemsIndependent(model, seed + 1, randomEdits(model, rng(seed + 1)));
   });
 
   it("of weight gradients do not depend on the number of threads", async () => {
-    const slices = selectSlices(model, { everything: true });
-    const states = [];
-    for (const threads of [1, 2]) {
-      loadBinding().setThreads(threads);
-      using trainer = await model.createTrainer(slices);
-      const rows = [3, 6, 10, 20, 40, 60];
-      await trainer.accumulate({ sequences, objective: objective(rows) });
-      states.push((await trainer.read()).gradients);
-    }
-    expect(states[0]).toEqual(states[1]);
-    expect(states[0]?.some((g) => g.some((x) => x !== 0))).toBe(true);
+    await expectWeightGradients(model, seed + 2);
   });
+
+  it("give the same tokens with a cache, without, and in a batch", async () => {
+    await expectGeneration(model, seed + 3);
+  });
+
+  it("of swept variants do not depend on the rest of the batch", async () => {
+    await expectSweeps(model, seed + 4);
+  });
+});
+
+it("covers every fixture", () => {
+  expect(fixtureNames.length).toBeGreaterThan(3);
 });

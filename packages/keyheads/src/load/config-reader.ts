@@ -1,4 +1,5 @@
 import { KeyheadsError } from "../errors.ts";
+import { show } from "./show.ts";
 
 /** Typed access to config.json that remembers which keys were read. null is the same as absent. */
 export class ConfigReader {
@@ -63,5 +64,3 @@ export class ConfigReader {
     return new KeyheadsError("BAD_CHECKPOINT", `${this.#path}: ${what}`);
   }
 }
-
-const show = (value: unknown) => (value === undefined ? "missing" : JSON.stringify(value));

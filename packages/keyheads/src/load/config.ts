@@ -8,6 +8,7 @@ import { harmlessKeys, supportedValues } from "./config-keys.ts";
 import { ConfigReader } from "./config-reader.ts";
 import type { SlotFlags } from "./map-slots.ts";
 import { rotaryPositions } from "./rope.ts";
+import { show } from "./show.ts";
 import { isCount, readOption, readSize, readSizes } from "./sizes.ts";
 import { readWindows } from "./windows.ts";
 
@@ -54,7 +55,7 @@ function findArchitecture(config: Readonly<Record<string, unknown>>, path: strin
   );
   if (found) return found;
   const known = architectures.flatMap((arch) => arch.huggingface).join(", ");
-  const what = name === undefined ? `model_type ${JSON.stringify(type)}` : JSON.stringify(name);
+  const what = name === undefined ? `model_type ${show(type)}` : show(name);
   throw new KeyheadsError(
     "UNKNOWN_ARCHITECTURE",
     `${path}: the architecture ${what} is not known; known: ${known}. A new family is one data file in packages/keyheads/src/archs`,
@@ -137,7 +138,7 @@ function readActivation(arch: ArchSpec, reader: ConfigReader): ModelSpec["activa
   const found = typeof name === "string" ? activations[name] : undefined;
   if (found) return found;
   const known = Object.keys(activations).join(", ");
-  throw reader.error(`${key} is ${JSON.stringify(name)}; known: ${known}`);
+  throw reader.error(`${key} is ${show(name)}; known: ${known}`);
 }
 
 function checkSupported(arch: ArchSpec, reader: ConfigReader): void {
@@ -145,11 +146,11 @@ function checkSupported(arch: ArchSpec, reader: ConfigReader): void {
     if (!reader.has(key)) continue;
     const value = reader.value(key);
     const values = "sameAs" in rule ? [reader.number(rule.sameAs)] : rule;
-    if (!values.some((supported) => JSON.stringify(supported) === JSON.stringify(value))) {
-      const known = values.map((v) => JSON.stringify(v)).join(", ");
+    if (!values.some((supported) => show(supported) === show(value))) {
+      const known = values.map((v) => show(v)).join(", ");
       const why = "sameAs" in rule ? ` (${rule.sameAs})` : "";
       throw reader.error(
-        `${key} is ${JSON.stringify(value)}, which changes what the model computes; supported: ${known}${why}`,
+        `${key} is ${show(value)}, which changes what the model computes; supported: ${known}${why}`,
       );
     }
   }
@@ -159,7 +160,7 @@ function checkUnknown(arch: ArchSpec, reader: ConfigReader): void {
   const known = new Set([...harmlessKeys, ...arch.harmless]);
   const unknown = reader.unread().filter((key) => !known.has(key));
   if (unknown.length === 0) return;
-  const shown = unknown.map((key) => `${key} = ${JSON.stringify(reader.value(key))}`).join(", ");
+  const shown = unknown.map((key) => `${key} = ${show(reader.value(key))}`).join(", ");
   throw reader.error(
     `keyheads does not know whether ${shown} changes what a ${arch.name} model computes; if not, load it with allowUnknownConfig`,
   );

@@ -3,6 +3,7 @@
 // (transformers 4). Both may be there; then they must agree.
 import type { RopeType, Rotary } from "../archs/spec.ts";
 import type { ConfigReader } from "./config-reader.ts";
+import { show } from "./show.ts";
 import { isCount, readOption } from "./sizes.ts";
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -155,7 +156,7 @@ function scale(plain: Plain, settings: Settings, rotary: Rotary): RotaryPosition
   if (type === undefined) {
     const why = name === "dynamic" ? ": its frequencies change with the length of a sequence" : "";
     throw reader.error(
-      `rope type ${JSON.stringify(name)} is not supported${why}; supported: ${Object.keys(types).join(", ")}`,
+      `rope type ${show(name)} is not supported${why}; supported: ${Object.keys(types).join(", ")}`,
     );
   }
   const known = ["rope_type", "type", "rope_theta", "partial_rotary_factor", ...settingsOf[type]];
@@ -248,7 +249,7 @@ function longrope(plain: Plain, settings: Settings): RotaryPositions {
   const count = plain.frequencies.length;
   if (!Array.isArray(short) || short.length !== count || short.some((n) => !(n > 0))) {
     throw reader.error(
-      `rope setting short_factor is ${JSON.stringify(short)}, expected ${count} positive numbers`,
+      `rope setting short_factor is ${show(short)}, expected ${count} positive numbers`,
     );
   }
   const factor = optional(settings, "factor", reader) ?? context / original;
@@ -269,7 +270,7 @@ function trainedLength({ context, trained, reader }: Plain, settings: Settings):
 function required(settings: Settings, key: string, reader: ConfigReader): number {
   const value = settings[key];
   if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw reader.error(`rope setting ${key} is ${JSON.stringify(value)}, expected a number`);
+  throw reader.error(`rope setting ${key} is ${show(value)}, expected a number`);
 }
 
 function optional(settings: Settings, key: string, reader: ConfigReader): number | undefined {

@@ -3,6 +3,7 @@
 // opened; every number in it is checked before anything trusts it.
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { KeyheadsError } from "../errors.ts";
+import { show } from "./show.ts";
 
 export const dtypeBytes = {
   F64: 8,
@@ -95,7 +96,7 @@ function parseHeader(path: string, text: string): Header {
   if (repeated !== undefined) throw bad(path, `lists the tensor "${repeated}" twice`);
   const { __metadata__: metadata = {}, ...rest } = parsed;
   const entries = Object.entries(rest).map(([name, entry]): [string, Record<string, unknown>] => {
-    if (!isObject(entry)) throw bad(path, `describes tensor "${name}" by ${JSON.stringify(entry)}`);
+    if (!isObject(entry)) throw bad(path, `describes tensor "${name}" by ${show(entry)}`);
     return [name, entry];
   });
   return { metadata: metadata as Record<string, string>, entries };
@@ -153,11 +154,11 @@ function tensorInfo(
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== "string" || !Object.hasOwn(dtypeBytes, dtype)) {
     const known = Object.keys(dtypeBytes).join(", ");
-    throw bad(path, `tensor "${name}" has dtype ${JSON.stringify(dtype)}; known: ${known}`);
+    throw bad(path, `tensor "${name}" has dtype ${show(dtype)}; known: ${known}`);
   }
-  if (!isCounts(shape)) throw bad(path, `tensor "${name}" has shape ${JSON.stringify(shape)}`);
+  if (!isCounts(shape)) throw bad(path, `tensor "${name}" has shape ${show(shape)}`);
   if (!isCounts(offsets) || offsets.length !== 2) {
-    throw bad(path, `tensor "${name}" has data_offsets ${JSON.stringify(offsets)}`);
+    throw bad(path, `tensor "${name}" has data_offsets ${show(offsets)}`);
   }
   const [begin, end] = offsets as [number, number];
   const bytes = shape.reduce((product, n) => product * n, dtypeBytes[dtype as Dtype]);

@@ -1,13 +1,14 @@
 // Numbers of a config: sizes that must be there, and options that may be switched off.
 import type { ArchSpec, Derived, Option, Size, SizeName } from "../archs/spec.ts";
 import type { ConfigReader } from "./config-reader.ts";
+import { show } from "./show.ts";
 
 /** All sizes of a family, checked. */
 export function readSizes(arch: ArchSpec, reader: ConfigReader): Record<SizeName, number> {
   const entries = Object.entries(arch.sizes).map(([name, size]) => {
     const value = readSize(size, reader);
     const ok = name === "normEps" ? value >= 0 : isCount(value);
-    if (!ok) throw reader.error(`${name} (${JSON.stringify(size)}) is ${value}`);
+    if (!ok) throw reader.error(`${name} (${show(size)}) is ${value}`);
     return [name, value] as const;
   });
   const sizes = Object.fromEntries(entries) as Record<SizeName, number>;

@@ -1,6 +1,7 @@
 // How many keys a query sees in each layer, from a family's rule and the keys that it reads.
 import type { Windows } from "../archs/spec.ts";
 import type { ConfigReader } from "./config-reader.ts";
+import { show } from "./show.ts";
 import { isCount, readOption, readSize } from "./sizes.ts";
 
 /** One number a layer; 0 is all keys. */
@@ -42,6 +43,6 @@ function layersOfTypes(layers: number, reader: ConfigReader): boolean[] | undefi
     return types.map((type) => type === "sliding_attention");
   }
   throw reader.error(
-    `layer_types is ${JSON.stringify(types)}, expected one of ${kinds.join(", ")} for each of ${layers} layers`,
+    `layer_types is ${show(types)}, expected one of ${kinds.join(", ")} for each of ${layers} layers`,
   );
 }
