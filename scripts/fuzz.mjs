@@ -2,7 +2,7 @@
 // ops with random shapes, half damaged model folders, malformed requests and batch invariance of
 // random models. A failure prints the seed that shows it again; a case that hangs is ended.
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
@@ -39,6 +39,7 @@ async function native() {
 
 /** Resolves to an exit code; ends the tests when a case takes too long. */
 async function library() {
+  rmSync(log, { force: true });
   const child = spawn(join(root, "node_modules", ".bin", "vitest"), ["run", "test/fuzz"], {
     cwd: root,
     env: {

@@ -256,8 +256,15 @@ export async function expectSweeps(model: Model, seed: number): Promise<void> {
   }
 }
 
-/** An edit that leaves items apart: at a random point and head, of every row. */
-export function randomEdit(model: Model, random: Rng): HookEdit {
+/** Edits that leave items apart and can be combined: at random points and heads, of every row. */
+export function randomEdits(model: Model, random: Rng): HookEdit[] {
+  const [first, second] = [randomEdit(model, random), randomEdit(model, random)];
+  const both = (a: RegExp, b: RegExp) => a.test(first.hook) && b.test(second.hook);
+  const apart = both(perHead, beforeAttention) || both(beforeAttention, perHead);
+  return apart ? [first] : [first, second];
+}
+
+function randomEdit(model: Model, random: Rng): HookEdit {
   const names = listHooks(model.spec);
   const hook = names[random.int(names.length)] as string;
   const { info } = parseHook(hook, model.spec);

@@ -11,7 +11,7 @@ import {
   expectItemsIndependent,
   expectSweeps,
   expectWeightGradients,
-  randomEdit,
+  randomEdits,
 } from "../engine/invariance.ts";
 import { randomModel } from "../engine/random-models.ts";
 import { damage, filesOf, runDamaged } from "./checkpoints.ts";
@@ -44,7 +44,7 @@ const requests: Run = async (seed) => {
 const invariance: Run = async (seed) => {
   using random = await randomModel(`fuzz ${seed}`, seed % 2 === 0 ? "f32" : "f64");
   await expectItemsIndependent(random, seed);
-  await expectItemsIndependent(random, seed, [randomEdit(random, rng(seed))]);
+  await expectItemsIndependent(random, seed, randomEdits(random, rng(seed)));
   await expectWeightGradients(random, seed);
   await expectGeneration(random, seed);
   await expectSweeps(random, seed);
