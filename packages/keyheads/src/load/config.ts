@@ -9,7 +9,7 @@ import { ConfigReader } from "./config-reader.ts";
 import type { SlotFlags } from "./map-slots.ts";
 import { rotaryPositions } from "./rope.ts";
 import { show } from "./show.ts";
-import { isCount, readOption, readSize, readSizes } from "./sizes.ts";
+import { isCount, mostExperts, readOption, readSize, readSizes } from "./sizes.ts";
 import { readWindows } from "./windows.ts";
 
 export interface ModelConfig {
@@ -107,6 +107,7 @@ function readExperts(choice: Choices["experts"], reader: ConfigReader) {
   if (!isCount(experts) || !isCount(expertsPerToken) || expertsPerToken > experts) {
     throw reader.error(`each token cannot use ${expertsPerToken} of ${experts} experts`);
   }
+  if (experts > mostExperts) throw reader.error(`${experts} experts are more than ${mostExperts}`);
   return { experts, expertsPerToken };
 }
 

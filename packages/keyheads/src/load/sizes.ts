@@ -3,12 +3,19 @@ import type { ArchSpec, Derived, Option, Size, SizeName } from "../archs/spec.ts
 import type { ConfigReader } from "./config-reader.ts";
 import { show } from "./show.ts";
 
+/** Of what is counted out before the weights are looked at. */
+const limits: Readonly<Partial<Record<SizeName, number>>> = { layers: 10_000, dHead: 100_000 };
+/** Of one MLP. */
+export const mostExperts = 1000;
+
 /** All sizes of a family, checked. */
 export function readSizes(arch: ArchSpec, reader: ConfigReader): Record<SizeName, number> {
   const entries = Object.entries(arch.sizes).map(([name, size]) => {
     const value = readSize(size, reader);
     const ok = name === "normEps" ? value >= 0 : isCount(value);
     if (!ok) throw reader.error(`${name} (${show(size)}) is ${value}`);
+    const most = limits[name as SizeName] ?? 2 ** 31 - 1;
+    if (value > most) throw reader.error(`${name} (${show(size)}) is ${value}, more than ${most}`);
     return [name, value] as const;
   });
   const sizes = Object.fromEntries(entries) as Record<SizeName, number>;
