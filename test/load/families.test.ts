@@ -68,8 +68,10 @@ describe("a family says", () => {
       logitCap: 30,
     });
     expect(without("qwen3", v4, "head_dim").dHead).toBe(128);
-    // A quarter of 12 dimensions.
-    expect(() => without("gpt_neox", v4, "rotary_pct")).toThrow(/cannot rotate 3 dimensions/);
+    // A quarter of 12 dimensions: an odd number makes one more pair.
+    expect(without("gpt_neox", v4, "rotary_pct").inverseFrequencies).toEqual(
+      Float64Array.of(1, 10000 ** (-2 / 3)),
+    );
   });
   it("which layers have a window: by rule, unless layer_types says it", () => {
     const layerTypes = ["sliding_attention", "full_attention", "full_attention"];
@@ -132,7 +134,7 @@ describe("a family refuses", () => {
     ["gptj", { rotary_dim: null }, /rotary_dim is null, expected a number/],
     ["gptj", { rotary_dim: 12 }, /rotary_dim is 12, but a head has 10 dimensions/],
     ["gptj", { rope_theta: 5 }, /does not know whether rope_theta = 5/],
-    ["phi3", { partial_rotary_factor: 0.5, rope_parameters: null }, /cannot rotate 5 dimensions/],
+    ["phi3", { partial_rotary_factor: 0.01, rope_parameters: null }, /cannot rotate 0 of the 10/],
     [
       "phi3",
       { rope_parameters: { rope_type: "linear", factor: 2 } },

@@ -164,8 +164,12 @@ function missing(
   folder: string,
 ): KeyheadsError {
   const where = layer < 0 ? slot : `${slot} of layer ${layer}`;
+  const remedy =
+    slot === "unembed"
+      ? "if the output projection is the embedding, config.json must set tie_word_embeddings to true"
+      : "is config.json the one of these weights?";
   return bad(
-    `${folder} has no tensor "${names.join('" or "')}" (${where}) among its ${tensors.size} tensors; is config.json the one of these weights?`,
+    `${folder} has no tensor "${names.join('" or "')}" (${where}) among its ${tensors.size} tensors; ${remedy}`,
   );
 }
 

@@ -21,6 +21,7 @@ export interface RotaryPositions {
 interface Plain {
   /** theta^(-2i / n) for the n rotated dimensions. */
   readonly frequencies: Float64Array;
+  readonly rotated: number;
   readonly theta: number;
   /** max_position_embeddings */
   readonly context: number;
@@ -37,11 +38,8 @@ export function rotaryPositions(
   reader: ConfigReader,
 ): RotaryPositions {
   if (typeof rotary.theta === "number") {
-    const frequencies = plainFrequencies(
-      rotary.theta,
-      dimensions(rotary, dHead, 1, reader),
-      reader,
-    );
+    const rotated = dimensions(rotary, dHead, 1, reader);
+    const frequencies = plainFrequencies(rotary.theta, rotated, dHead, reader);
     return { inverseFrequencies: frequencies, rotaryScale: 1, context };
   }
   const modern = reader.object("rope_parameters");
@@ -50,9 +48,10 @@ export function rotaryPositions(
   const fraction = rotary.fraction
     ? readFraction(rotary.fraction, modern, reader)
     : wholeHead([modern, legacy], reader);
-  const frequencies = plainFrequencies(theta, dimensions(rotary, dHead, fraction, reader), reader);
+  const rotated = dimensions(rotary, dHead, fraction, reader);
+  const frequencies = plainFrequencies(theta, rotated, dHead, reader);
   const trained = rotary.trained && readOption(rotary.trained, reader);
-  const plain = { frequencies, theta, context, trained, reader };
+  const plain = { frequencies, rotated, theta, context, trained, reader };
   const unscaled = { inverseFrequencies: frequencies, rotaryScale: 1, context };
   const spellings = [modern, legacy].filter((settings) => settings !== undefined);
   const scaled = spellings.map((settings) => scale(plain, settings, rotary));
@@ -73,11 +72,21 @@ function dimensions(rotary: Rotary, dHead: number, fraction: number, reader: Con
   return count;
 }
 
-function plainFrequencies(theta: number, rotated: number, reader: ConfigReader): Float64Array {
-  if (theta <= 0 || !isCount(rotated) || rotated % 2 !== 0) {
-    throw reader.error(`cannot rotate ${rotated} dimensions of a head with theta ${theta}`);
+/**
+ * theta^(-2i / n) for i < n / 2. An odd number n of dimensions makes one pair more of which the last
+ * takes a dimension from the rest, as transformers has it.
+ */
+function plainFrequencies(
+  theta: number,
+  n: number,
+  dHead: number,
+  reader: ConfigReader,
+): Float64Array {
+  const pairs = Math.ceil(n / 2);
+  if (theta <= 0 || !isCount(n) || 2 * pairs > dHead) {
+    throw reader.error(`cannot rotate ${n} of the ${dHead} dimensions of a head, theta ${theta}`);
   }
-  return Float64Array.from({ length: rotated / 2 }, (_, i) => theta ** ((-2 * i) / rotated));
+  return Float64Array.from({ length: pairs }, (_, i) => theta ** ((-2 * i) / n));
 }
 
 /** The base of the frequencies. */
@@ -211,11 +220,11 @@ function llama3(plain: Plain, settings: Settings): RotaryPositions {
  * that turn less than beta_slow times, blends in between (Peng et al. 2023, arXiv 2309.00071).
  */
 function yarn(plain: Plain, settings: Settings): RotaryPositions {
-  const { frequencies, theta, context, reader } = plain;
+  const { rotated, theta, context, reader } = plain;
   const option = (key: string) => optional(settings, key, reader);
   const original = trainedLength(plain, settings);
   const factor = option("factor") ?? context / original;
-  const n = 2 * frequencies.length;
+  const n = rotated;
   const dimension = (turns: number) =>
     (n * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
   const whole = settings.truncate ?? true;
