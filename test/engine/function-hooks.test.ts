@@ -1,4 +1,5 @@
 // JavaScript functions at hook points: what they see, what they may do, and how they may fail.
+import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { FloatArray } from "@keyheads/native";
@@ -286,5 +287,15 @@ describe("function hooks", () => {
       await ended;
     }
     await plain();
+
+    const { module, folder } = workerData;
+    const exits = `
+      const { Model } = await import(${JSON.stringify(module)});
+      const model = await Model.load(${JSON.stringify(folder)});
+      const run = () => process.exit(7);
+      await model.forward({ sequences: [[1, 2]], edits: [{ hook: "blocks.0.hook_in", run }] });
+    `;
+    const { status } = spawnSync(process.execPath, ["--input-type=module", "-e", exits]);
+    expect(status).toBe(7);
   });
 });
