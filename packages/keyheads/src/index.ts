@@ -65,7 +65,10 @@ export {
 export { tasks } from "./tasks/tasks.ts";
 export { readTemplates } from "./tasks/templates.ts";
 export { TensorView } from "./tensor-view.ts";
-export type { Tokenizer } from "./tokenizer/types.ts";
+export type { ChatMessage, ChatOptions } from "./tokenizer/chat-template.ts";
+export { loadTokenizer } from "./tokenizer/load.ts";
+export type { TextStream } from "./tokenizer/text-stream.ts";
+export type { DecodeOptions, EncodeOptions, Tokenizer } from "./tokenizer/types.ts";
 export { type LossOptions, Trainer } from "./trainer.ts";
 export { layerMatchedDraws, lowestEffectHeads, topHeads, topMlps } from "./tuning/draws.ts";
 export { type GainMethod, gainMethods } from "./tuning/gain-methods.ts";

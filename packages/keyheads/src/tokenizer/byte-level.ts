@@ -11,7 +11,10 @@ export const byteAlphabet: readonly string[] = (() => {
   });
 })();
 
-const byteOf = new Map(byteAlphabet.map((character, byte) => [character, byte]));
+/** Of every character of the alphabet, by its code, the byte; -1 for other characters. */
+const byteOf = new Int16Array(512).fill(-1);
+for (const [byte, character] of byteAlphabet.entries()) byteOf[character.charCodeAt(0)] = byte;
+
 const encoder = new TextEncoder();
 
 /** Every character that is not its own byte becomes the characters of its UTF-8 bytes. */
@@ -34,8 +37,18 @@ function byteCharacters(character: string): string {
   return written;
 }
 
+/** A text as its UTF-8 bytes in the alphabet. */
+export function byteText(text: string): string {
+  return text.replace(/[^!-~]/gu, byteCharacters);
+}
+
 /** The bytes that a token stands for; one that is not written in the alphabet is plain text. */
 export function bytesOfToken(token: string): Uint8Array {
-  const bytes = Array.from(token, (character) => byteOf.get(character));
-  return bytes.includes(undefined) ? encoder.encode(token) : Uint8Array.from(bytes as number[]);
+  const bytes = new Uint8Array(token.length);
+  for (let i = 0; i < token.length; ++i) {
+    const byte = byteOf[token.charCodeAt(i)] ?? -1;
+    if (byte < 0) return encoder.encode(token);
+    bytes[i] = byte;
+  }
+  return bytes;
 }

@@ -1,6 +1,6 @@
 // The pre-tokenizers of tokenizer.json: each cuts pieces of text into smaller ones, and may rewrite
 // them. A model never joins what lies in two pieces.
-import { byteChanges } from "./byte-level.ts";
+import { byteChanges, byteText } from "./byte-level.ts";
 import { replaceAll } from "./normalizers.ts";
 import type { Part } from "./part.ts";
 import { compilePattern, readPattern } from "./pattern.ts";
@@ -97,7 +97,14 @@ function byteLevel(part: Part): PreTokenizer[] {
     steps.push((piece) => [piece.text.startsWith(" ") ? piece : prepend(piece, " ")]);
   }
   if (part.get("use_regex").boolean(true)) steps.push(split(words(), "Isolated"));
-  return [...steps, (piece) => [change(piece, byteChanges(piece.text))]];
+  return [...steps, (piece) => [asBytes(piece)]];
+}
+
+/** Without origins, the text is enough. */
+function asBytes(piece: Piece): Piece {
+  return piece.origins
+    ? change(piece, byteChanges(piece.text))
+    : { ...piece, text: byteText(piece.text) };
 }
 
 function metaspace(part: Part): PreTokenizer[] {
