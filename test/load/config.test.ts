@@ -155,7 +155,7 @@ describe("readConfig refuses", () => {
     [
       "two thetas",
       { ...llama, rope_theta: 5 },
-      /rope_theta is 5, but rope_parameters.rope_theta is 10000/,
+      /rope_theta is 5, but the rope settings' rope_theta is 10000/,
     ],
     [
       "two scalings",

@@ -44,9 +44,10 @@ export function rotaryPositions(
   }
   const modern = reader.object("rope_parameters");
   const legacy = reader.object("rope_scaling");
-  const theta = readTheta(rotary.theta, modern, reader);
+  const settings = modern ?? legacy;
+  const theta = readTheta(rotary.theta, settings, reader);
   const fraction = rotary.fraction
-    ? readFraction(rotary.fraction, modern, reader)
+    ? readFraction(rotary.fraction, settings, reader)
     : wholeHead([modern, legacy], reader);
   const rotated = dimensions(rotary, dHead, fraction, reader);
   const frequencies = plainFrequencies(theta, rotated, dHead, reader);
@@ -92,13 +93,13 @@ function plainFrequencies(
 /** The base of the frequencies. */
 function readTheta(
   { key, absent }: Exclude<Rotary["theta"], number>,
-  modern: Settings | undefined,
+  settings: Settings | undefined,
   reader: ConfigReader,
 ): number {
-  const now = modern && optional(modern, "rope_theta", reader);
+  const now = settings && optional(settings, "rope_theta", reader);
   const old = oldValue(key, reader);
   if (now !== undefined && old !== undefined && now !== old.value) {
-    throw reader.error(`${old.name} is ${old.value}, but rope_parameters.rope_theta is ${now}`);
+    throw reader.error(`${old.name} is ${old.value}, but the rope settings' rope_theta is ${now}`);
   }
   return now ?? old?.value ?? absent;
 }
@@ -106,11 +107,11 @@ function readTheta(
 /** The share of each head that is rotated. transformers 5 leaves a default in the old place. */
 function readFraction(
   { key, absent }: NonNullable<Rotary["fraction"]>,
-  modern: Settings | undefined,
+  settings: Settings | undefined,
   reader: ConfigReader,
 ): number {
   const old = oldValue(key, reader);
-  return (modern && optional(modern, "partial_rotary_factor", reader)) ?? old?.value ?? absent;
+  return (settings && optional(settings, "partial_rotary_factor", reader)) ?? old?.value ?? absent;
 }
 
 /** What transformers 4 kept outside the settings; of several names those that are there agree. */
