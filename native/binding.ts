@@ -4,7 +4,7 @@
  * One plain object in, one plain object out, numbers in typed arrays. Calls queue on one engine
  * thread and return promises. Sequences are packed without padding: `tokens` of all items one
  * after the other, item i being `tokens[offsets[i] .. offsets[i + 1])`. A "row" is an index into
- * `tokens`. Models of dtype f32 take and give Float32Array, those of f64 Float64Array.
+ * `tokens`. Models of dtype f32 and bf16 take and give Float32Array, those of f64 Float64Array.
  */
 export interface Binding {
   readonly schemaHash: string;
@@ -20,7 +20,7 @@ export interface Binding {
   sweep(model: ModelHandle, request: SweepRequest, control: Control): Promise<SweepResult>;
   /** Weight of a slot as [rows, columns] = [out, in], whatever the file's layout; vectors as [n]. */
   readWeight(model: ModelHandle, slot: SlotRef, control: Control): Promise<FloatArray>;
-  /** Overwrites a whole weight; the inverse of readWeight. */
+  /** Overwrites a whole weight; the inverse of readWeight. Matrices of bf16 models are rounded. */
   writeWeight(
     model: ModelHandle,
     slot: SlotRef,
@@ -44,7 +44,10 @@ export interface Binding {
   ): Promise<AccumulateResult>;
   /** Clips, takes one AdamW step on the selected slices, clears the gradients. */
   update(trainer: TrainerHandle, request: UpdateRequest, control: Control): Promise<UpdateResult>;
-  /** Gradients, moments and current values of every slice, in the order of the request. */
+  /**
+   * Gradients, moments and current values of every slice, in the order of the request; for a bf16
+   * model the values that its weights are the roundings of.
+   */
   readTrainer(trainer: TrainerHandle, control: Control): Promise<TrainerState>;
   writeTrainer(trainer: TrainerHandle, state: TrainerState, control: Control): Promise<void>;
 
@@ -55,6 +58,11 @@ export interface Binding {
 }
 
 export type FloatArray = Float32Array | Float64Array;
+/**
+ * f32 and f64: weights and all that is computed. bf16: matrices are kept as bfloat16, vectors and
+ * all that is computed are f32.
+ */
+export type ModelDtype = "f32" | "bf16" | "f64";
 declare const tag: unique symbol;
 export type ModelHandle = number & { readonly [tag]: "model" };
 export type CacheHandle = number & { readonly [tag]: "cache" };
@@ -69,7 +77,7 @@ export interface Control {
 
 export interface EngineInfo {
   /** The instruction set the kernels were dispatched to. */
-  readonly isa: "x86-64-v2" | "x86-64-v3" | "x86-64-v4";
+  readonly isa: "x86-64-v2" | "x86-64-v3" | "x86-64-v4" | "x86-64-v4-bf16";
   readonly cpu: string;
   readonly gemm: string;
   readonly threads: number;
@@ -198,7 +206,7 @@ export interface TensorSource extends SlotRef {
 export interface LoadRequest {
   readonly spec: ModelSpec;
   readonly tensors: readonly TensorSource[];
-  readonly dtype: "f32" | "f64";
+  readonly dtype: ModelDtype;
   /** Bytes beyond which any call on this model rejects with OUT_OF_MEMORY; 0 is no limit. */
   readonly memoryBudget: number;
 }

@@ -69,6 +69,25 @@ struct Field {
   }
   Mat<T> mat() { return {memory.data() + begin, rows, cols, stride}; }
   Panels<T> panels() { return {memory.data() + begin, rows, cols}; }
+
+  // What an op is given for a weight. The bfloat16 of one lie in a copy, made anew by each call.
+  Storage storage = Storage::full;
+  Memory<Bf16Pair> pairs{};
+  Weight<T> weight() {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (storage == Storage::bf16) return narrowed();
+    }
+    return {memory.data() + begin, rows, cols, Storage::full};
+  }
+  Weight<T> narrowed() {
+    Panels<Bf16Pair> w{nullptr, rows, cols};
+    pairs.assign(static_cast<size_t>(w.size()), {0});
+    w.data = pairs.data();
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < cols; ++c) write_element(w, r, c, panels().at(r, c));
+    }
+    return {w.data, rows, cols, Storage::bf16};
+  }
 };
 
 template <class T>
@@ -105,8 +124,14 @@ class Buffers {
   void fixed(const std::string& name, int64_t rows, int64_t cols, const Value& value = nullptr) {
     add(Role::fixed, name, rows, cols, false, value);
   }
-  void weight(const std::string& name, int64_t rows, int64_t cols) {
-    add(Role::in, name, rows, cols, true);
+  // With bfloat16 storage the values are rounded to it, whatever T.
+  void weight(const std::string& name, int64_t rows, int64_t cols,
+              Storage storage = Storage::full) {
+    Random random(name);
+    add(Role::in, name, rows, cols, true, [&](int64_t, int64_t) {
+      const auto x = static_cast<float>(random.normal());
+      return storage == Storage::bf16 ? Bf16Pair::widen(round_to_bf16(x) << 16) : x;
+    }).storage = storage;
   }
   void out(const std::string& name, int64_t rows, int64_t cols) {
     add(Role::out, name, rows, cols);
@@ -140,6 +165,7 @@ class Buffers {
 
   Mat<T> operator[](const std::string& name) { return field(name).mat(); }
   Panels<T> panels(const std::string& name) { return field(name).panels(); }
+  Weight<T> weight(const std::string& name) { return field(name).weight(); }
   T* ptr(const std::string& name) { return has(name) ? field(name).mat().data : nullptr; }
   std::vector<int32_t>& int_vector(const std::string& name) { return ints_.at(name); }
   const int32_t* ints(const std::string& name) { return ints_.at(name).data(); }

@@ -5,6 +5,7 @@
 //   template <class T> void forward(Context&, const Shape&, Buffers<T>&)
 // and may have
 //   template <class T> void backward(Context&, const Shape&, Buffers<T>&)
+//   double tolerance_on(Isa)                           the tolerance, where it is not the same
 //   void reference(const Shape&, Buffers<double>&)     the outputs, by the plain formula
 //   void each(Report&, Isa, const Shape&)              whatever else must hold of a shape
 //   void extra(Report&)                                and apart from the shapes
@@ -56,7 +57,7 @@ class OpCase {
       compare("double against the formula", exact, reference, 1e-11,
               {Role::out, Role::saved, Role::inout});
     }
-    compare("float against double", rounded, exact, d_.tolerance,
+    compare("float against double", rounded, exact, tolerance(),
             {Role::out, Role::saved, Role::inout, Role::sets, Role::adds});
     for (const int threads : {2, 3}) {
       same_bits("double", threads, exact, call<double>(threads));
@@ -80,6 +81,14 @@ class OpCase {
     d_.forward(ctx, shape_, b);
     if constexpr (HasBackward<D>) d_.backward(ctx, shape_, b);
     return b;
+  }
+
+  double tolerance() const {
+    if constexpr (requires { d_.tolerance_on(isa_); }) {
+      return d_.tolerance_on(isa_);
+    } else {
+      return d_.tolerance;
+    }
   }
 
   static double size_of(Field<double>& f) {
@@ -222,5 +231,7 @@ bool register_op() {
 
 }  // namespace keyheads::test
 
-#define REGISTER_OP(Definition) \
-  [[maybe_unused]] static const bool registered_##Definition = register_op<Definition>();
+#define REGISTER_OP(...) REGISTER_OP_AS(__LINE__, __VA_ARGS__)
+#define REGISTER_OP_AS(line, ...) REGISTER_OP_IN(line, __VA_ARGS__)
+#define REGISTER_OP_IN(line, ...) \
+  [[maybe_unused]] static const bool registered_##line = register_op<__VA_ARGS__>();

@@ -69,18 +69,19 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
   return guarded(env, [&] {
     const Reader r = Reader::of(info[0], "request");
     const std::string dtype = r.text("dtype");
-    if (dtype != "f32" && dtype != "f64") {
-      fail("BAD_ARGUMENT", "request.dtype: '", dtype, "' is not one of f32, f64");
+    if (dtype != "f32" && dtype != "bf16" && dtype != "f64") {
+      fail("BAD_ARGUMENT", "request.dtype: '", dtype, "' is not one of f32, bf16, f64");
     }
     const int64_t budget = r.integer("memoryBudget");
     return run(
         env, to_control(info[1]), budget,
-        [spec = to_spec(r.child("spec")), sources = to_sources(r, "tensors"), wide = dtype == "f64",
+        [spec = to_spec(r.child("spec")), sources = to_sources(r, "tensors"), dtype,
          budget](Context& ctx) -> Handle {
-          if (wide) {
-            return LoadedModel<double>{std::make_shared<Model<double>>(ctx, spec, sources), budget};
-          }
-          return LoadedModel<float>{std::make_shared<Model<float>>(ctx, spec, sources), budget};
+          const auto load = [&]<class T>(std::type_identity<T>, Storage storage) {
+            return LoadedModel<T>{std::make_shared<Model<T>>(ctx, spec, sources, storage), budget};
+          };
+          if (dtype == "f64") return load(std::type_identity<double>{}, Storage::full);
+          return load(std::type_identity<float>{}, dtype == "bf16" ? Storage::bf16 : Storage::full);
         },
         register_handle);
   });

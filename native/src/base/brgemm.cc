@@ -29,7 +29,7 @@ bool xsmm_panel_product(const PanelProduct&) { return false; }
 #endif
 
 const char* gemm_name(Isa isa) {
-  return WITH_LIBXSMM && isa == Isa::v4 ? "libxsmm and own kernels" : "own kernels";
+  return WITH_LIBXSMM && isa >= Isa::v4 ? "libxsmm and own kernels" : "own kernels";
 }
 
 }  // namespace keyheads

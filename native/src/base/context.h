@@ -5,7 +5,8 @@
 
 namespace keyheads {
 
-enum class Isa : uint8_t { v2, v3, v4 };
+// v4_bf16: v4 on a processor that multiplies bfloat16 (AVX512_BF16).
+enum class Isa : uint8_t { v2, v3, v4, v4_bf16 };
 
 class Pool;
 

@@ -20,6 +20,8 @@ bool supported(Isa isa) {
   if (isa != Isa::KEYHEADS_ONLY_ISA) return false;
 #endif
   switch (isa) {
+    case Isa::v4_bf16:
+      return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16");
     case Isa::v4:
       return __builtin_cpu_supports("x86-64-v4");
     case Isa::v3:
@@ -61,7 +63,7 @@ std::vector<int> read_allowed_cpus() {
 
 std::vector<Isa> supported_isas() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::v2, Isa::v3, Isa::v4}) {
+  for (const Isa isa : {Isa::v2, Isa::v3, Isa::v4, Isa::v4_bf16}) {
     if (supported(isa)) isas.push_back(isa);
   }
   return isas;
@@ -75,18 +77,20 @@ Isa detect_isa() {
   }
   const char* wanted = std::getenv("KEYHEADS_ISA");
   if (wanted == nullptr || *wanted == '\0') return isas.back();
-  for (const Isa isa : {Isa::v2, Isa::v3, Isa::v4}) {
+  for (const Isa isa : {Isa::v2, Isa::v3, Isa::v4, Isa::v4_bf16}) {
     const std::string_view name = isa_name(isa);
-    if (wanted != name && wanted != name.substr(name.size() - 2)) continue;
+    if (wanted != name && wanted != name.substr(name.rfind('v'))) continue;
     if (supported(isa)) return isa;
     fail("BAD_ARGUMENT", "KEYHEADS_ISA=", wanted, ": this processor (", cpu_name(),
          ") supports at most ", isa_name(isas.back()));
   }
-  fail("BAD_ARGUMENT", "KEYHEADS_ISA=", wanted, " is not one of v2, v3, v4");
+  fail("BAD_ARGUMENT", "KEYHEADS_ISA=", wanted, " is not one of v2, v3, v4, v4-bf16");
 }
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::v4_bf16:
+      return "x86-64-v4-bf16";
     case Isa::v4:
       return "x86-64-v4";
     case Isa::v3:

@@ -66,7 +66,7 @@ void weigh_residual(const Var<T>& x, const Objective<T>& objective, BackwardResu
 template <class T>
 void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const Readout& readout,
                  ReadoutResult<T>& out) {
-  const Panels<const T> unembed = model.weights.unembed->w;
+  const Weight<T> unembed = model.weights.unembed->w;
   const Parameter<T>* bias = model.weights.unembed_bias;
   const int64_t rows = normed.rows, vocab = unembed.n;
   const bool dense = readout.logits == LogitsWanted::all || readout.argmax || readout.logsumexp;

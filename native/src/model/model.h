@@ -8,7 +8,7 @@ namespace keyheads {
 
 template <class T>
 struct Model {
-  Model(Context& ctx, Spec spec, const std::vector<TensorSource>& sources);
+  Model(Context& ctx, Spec spec, const std::vector<TensorSource>& sources, Storage storage);
 
   Spec spec;
   Weights<T> weights;

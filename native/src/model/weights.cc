@@ -12,13 +12,13 @@ namespace keyheads {
 namespace {
 
 template <class T>
-std::unique_ptr<Parameter<T>> make_parameter(const SlotRef& ref, int64_t rows, int64_t cols) {
+std::unique_ptr<Parameter<T>> make_parameter(const SlotRef& ref, int64_t rows, int64_t cols,
+                                             Storage storage) {
   auto p = std::make_unique<Parameter<T>>();
   p->ref = ref;
-  p->w = {nullptr, rows, cols};
-  const auto bytes = static_cast<size_t>(p->w.count() * kPanel * cols) * sizeof(T);
-  p->hold = allocate(bytes, Purpose::weights);
-  p->w.data = static_cast<T*>(p->hold.get());
+  p->w = {nullptr, rows, cols, cols == 1 ? Storage::full : storage};
+  p->hold = allocate(static_cast<size_t>(p->w.bytes()), Purpose::weights);
+  p->w.data = p->hold.get();
   return p;
 }
 
@@ -107,16 +107,17 @@ void load_parameter(Context& ctx, const std::vector<const TensorSource*>& parts,
 
 template <class T>
 void read_parameter(Context& ctx, const Parameter<T>& p, T* out) {
-  ops::unpack(ctx, ops::Unpack<T>{.matrix = {out, p.w.n, p.w.k, p.w.k}, .panels = p.w});
+  ops::unpack(ctx, ops::Unpack<T>{.matrix = {out, p.w.n, p.w.k, p.w.k}, .w = p.w});
 }
 
 template <class T>
 void write_parameter(Context& ctx, const Parameter<T>& p, const T* values) {
-  ops::pack(ctx, ops::Pack<T>{.panels = p.w, .matrix = {values, p.w.n, p.w.k, p.w.k}});
+  ops::pack(ctx, ops::Pack<T>{.w = p.w, .matrix = {values, p.w.n, p.w.k, p.w.k}});
 }
 
 template <class T>
-Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSource>& sources) {
+Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSource>& sources,
+                    Storage storage) {
   std::map<SlotRef, std::vector<const TensorSource*>> given;
   for (const auto& source : sources) given[source.ref].push_back(&source);
   const auto total = static_cast<int64_t>(given.size());
@@ -129,7 +130,7 @@ Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSour
       return nullptr;
     }
     check_cancelled(ctx);
-    auto parameter = make_parameter<T>(ref, shape.rows, shape.cols);
+    auto parameter = make_parameter<T>(ref, shape.rows, shape.cols, storage);
     load_parameter(ctx, found->second, *parameter);
     given.erase(found);
     if (ctx.progress) ctx.progress(++done, total);

@@ -1,5 +1,5 @@
 // The resident copy of a model's weights, packed for the GEMM. A vector is a one-column matrix,
-// whose panels are the vector itself.
+// whose panels are the vector itself; it is stored in full, matrices as the model is asked to.
 #pragma once
 #include <map>
 #include <memory>
@@ -30,9 +30,10 @@ template <class T>
 struct Parameter {
   SlotRef ref;
   std::shared_ptr<void> hold;
-  Panels<T> w;
+  Weight<T> w;
 
-  const T* vector() const { return w.data; }
+  // of a one-column weight, which is always stored in full
+  const T* vector() const { return w.full().data; }
 };
 
 template <class T>
@@ -56,7 +57,8 @@ struct LayerWeights {
 template <class T>
 class Weights {
  public:
-  Weights(Context& ctx, const Spec& spec, const std::vector<TensorSource>& sources);
+  Weights(Context& ctx, const Spec& spec, const std::vector<TensorSource>& sources,
+          Storage storage);
 
   // Null for a slot that this model does not have.
   const Parameter<T>* find(const SlotRef& ref) const;
@@ -73,7 +75,7 @@ class Weights {
 extern template class Weights<float>;
 extern template class Weights<double>;
 
-// Row-major (out, in) values of a weight, and back.
+// Row-major (out, in) values of a weight, and back; these are rounded as the weight is stored.
 template <class T>
 void read_parameter(Context& ctx, const Parameter<T>& parameter, T* out);
 template <class T>

@@ -11,13 +11,22 @@ struct SumOfSquares {
   int64_t count;
 };
 
+// What W[row, col] is before it was rounded: its master, unless the weight was written since.
+KEYHEADS_INLINE float master_value(const Panels<Bf16Pair>& w, int64_t row, int64_t col,
+                                   float master) {
+  const float stored = read_element(w, row, col);
+  return Bf16Pair::widen(round_to_bf16(master) << 16) == stored ? master : stored;
+}
+
 // One step on one slice of a packed weight (Loshchilov and Hutter 2019):
 //   g = factor * gradient;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
 //   p = p (1 - lr * weight_decay) - lr * (m / correction1) / (sqrt(v / correction2) + eps)
-// correction1 = 1 - beta1^step, correction2 = 1 - beta2^step. The gradient is zeroed.
+// correction1 = 1 - beta1^step, correction2 = 1 - beta2^step. The gradient is zeroed. A weight that
+// is stored as bfloat16 has its p in `master` (see master_value) and is given p rounded.
 template <class T>
 struct AdamW {
-  Panels<T> w;  // (N, K); only rows n0.., columns k0.. of the slice change
+  Weight<T> w;  // (N, K); only rows n0.., columns k0.. of the slice change
+  T* master;    // (rows * columns); null for a weight stored in full
   int64_t n0, k0;
   Mat<T> gradient;  // (rows, columns) of the slice, dense; zeroed
   T* m;             // (rows * columns)

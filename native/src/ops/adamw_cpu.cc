@@ -42,7 +42,6 @@ void adamw_impl(Context& ctx, const AdamW<T>& a) {
         T* gradient = a.gradient.row(r) + first;
         T* m = a.m + r * columns + first;
         T* v = a.v + r * columns + first;
-        T* w = &a.w.at(a.n0 + r, a.k0 + first);
         T change[kColumns];
         for (int64_t c = 0; c < count; ++c) {
           const T g = factor * gradient[c];
@@ -53,6 +52,19 @@ void adamw_impl(Context& ctx, const AdamW<T>& a) {
                                         : static_cast<T>(__builtin_sqrt(v[c]));
           change[c] = step * m[c] / (size * root + eps);
         }
+        if constexpr (sizeof(T) == sizeof(float)) {
+          if (a.w.storage == Storage::bf16) {
+            const Panels<Bf16Pair> w = a.w.bf16();
+            T* p = a.master + r * columns + first;
+            for (int64_t c = 0; c < count; ++c) {
+              const int64_t row = a.n0 + r, col = a.k0 + first + c;
+              p[c] = master_value(w, row, col, p[c]) * keep - change[c];
+              write_element(w, row, col, p[c]);
+            }
+            continue;
+          }
+        }
+        T* w = &a.w.full().at(a.n0 + r, a.k0 + first);
         for (int64_t c = 0; c < count; ++c) w[c * kPanel] = w[c * kPanel] * keep - change[c];
       }
     }

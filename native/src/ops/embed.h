@@ -7,7 +7,7 @@ namespace keyheads::ops {
 template <class T>
 struct Embed {
   Mat<T> y;            // (M, C)  =
-  Panels<const T> w;   // (vocab, C)
+  Weight<T> w;         // (vocab, C)
   const int32_t* ids;  // (M)
   T factor;
 };

@@ -5,11 +5,23 @@ namespace keyheads::ops {
 namespace {
 
 template <class T>
+KEYHEADS_INLINE void scaled_row(const T* w, T factor, T* y, int64_t cols) {
+  for (int64_t c = 0; c < cols; ++c) y[c] = factor * w[c * kPanel];
+}
+template <class T>
+KEYHEADS_INLINE void scaled_row(const Bf16Pair* w, T factor, T* y, int64_t cols) {
+  for (int64_t c = 0; c < cols; ++c) {
+    const Bf16Pair pair = w[c / 2 * kPanel];
+    y[c] = factor * (c % 2 ? pair.second() : pair.first());
+  }
+}
+
+template <class T>
 void embed_impl(Context& ctx, const Embed<T>& a) {
-  for_rows(ctx, a.y.rows, 4 * a.y.cols, [&](int64_t m) {
-    T* y = a.y.row(m);
-    const T* w = &a.w.at(a.ids[m], 0);
-    for (int64_t c = 0; c < a.y.cols; ++c) y[c] = a.factor * w[c * kPanel];
+  a.w.visit([&](const auto& w) {
+    for_rows(ctx, a.y.rows, 4 * a.y.cols, [&](int64_t m) {
+      scaled_row(&w.at(a.ids[m], 0), a.factor, a.y.row(m), a.y.cols);
+    });
   });
 }
 

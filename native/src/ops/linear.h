@@ -4,12 +4,14 @@
 namespace keyheads::ops {
 
 // y = x W^T + bias. Every output is one fused-multiply-add chain over ascending k, started at zero,
-// the bias added last: so its bits depend on nothing but its row of x and of W.
+// the bias added last: so its bits depend on nothing but its row of x and of W. A bfloat16 weight
+// gives the bits of the same weight widened; but with v4_bf16, x is rounded to bfloat16 too and a
+// link of the chain is the processor's sum of two products.
 template <class T>
 struct Linear {
   Mat<T> y;           // (M, N)  =
   Mat<const T> x;     // (M, K)
-  Panels<const T> w;  // (N, K)
+  Weight<T> w;        // (N, K)
   const T* bias;      // (N) or null
 };
 
@@ -18,7 +20,7 @@ template <class T>
 struct LinearInputGrad {
   Mat<T> dx;          // (M, K)  = or += by `accumulate`
   Mat<const T> dy;    // (M, N)
-  Panels<const T> w;  // (N, K)
+  Weight<T> w;        // (N, K)
   bool accumulate;
 };
 
@@ -45,28 +47,28 @@ template <class T>
 struct SelectedLinear {
   Mat<T> y;            // (M, J)  =
   Mat<const T> x;      // (M, K)
-  Panels<const T> w;   // (N, K)
+  Weight<T> w;         // (N, K)
   const int32_t* ids;  // (M, J)
 };
 
-// Fills panels from a row-major matrix, or back.
+// Fills a packed weight from a row-major matrix, rounded as it is stored; or back.
 template <class T>
 struct Pack {
-  Panels<T> panels;     // (N, K)  =, padding zeroed
+  Weight<T> w;          // (N, K)  =, padding zeroed
   Mat<const T> matrix;  // (N, K)
 };
 template <class T>
 struct Unpack {
-  Mat<T> matrix;           // (N, K)  =
-  Panels<const T> panels;  // (N, K)
+  Mat<T> matrix;  // (N, K)  =
+  Weight<T> w;    // (N, K)
 };
 
-DECLARE_OP(linear, Linear)
-DECLARE_OP(linear_input_grad, LinearInputGrad)
-DECLARE_OP(linear_weight_grad, LinearWeightGrad)
-DECLARE_OP(linear_bias_grad, LinearBiasGrad)
-DECLARE_OP(selected_linear, SelectedLinear)
-DECLARE_OP(pack, Pack)
-DECLARE_OP(unpack, Unpack)
+DECLARE_OP_BF16(linear, Linear)
+DECLARE_OP_BF16(linear_input_grad, LinearInputGrad)
+DECLARE_OP_BF16(linear_weight_grad, LinearWeightGrad)
+DECLARE_OP_BF16(linear_bias_grad, LinearBiasGrad)
+DECLARE_OP_BF16(selected_linear, SelectedLinear)
+DECLARE_OP_BF16(pack, Pack)
+DECLARE_OP_BF16(unpack, Unpack)
 
 }  // namespace keyheads::ops

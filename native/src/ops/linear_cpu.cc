@@ -17,14 +17,14 @@ inline constexpr int64_t kDepth = 256;
 // are few different kernels; returns how many. With AVX-512 only: with AVX2 libxsmm was measured to
 // be slower by up to 18 % where the depth is 512, and equal elsewhere.
 inline constexpr int64_t kXsmmRows = 32;
-template <class T>
-KEYHEADS_INLINE int64_t xsmm_rows([[maybe_unused]] int64_t rows, [[maybe_unused]] const Left<T>& a,
-                                  [[maybe_unused]] const Right<T>& b,
+template <class T, class L, class E>
+KEYHEADS_INLINE int64_t xsmm_rows([[maybe_unused]] int64_t rows, [[maybe_unused]] const Left<L>& a,
+                                  [[maybe_unused]] const Right<E>& b,
                                   [[maybe_unused]] const Target<T>& c,
                                   [[maybe_unused]] int64_t depth) {
   int64_t done = 0;
 #if WITH_LIBXSMM && defined(__AVX512F__)
-  if constexpr (sizeof(T) == sizeof(float)) {
+  if constexpr (sizeof(T) == sizeof(float) && kPerElement<E> == 1) {
     if (b.row != kPanel || c.cols != kPanel || depth == 0) return 0;
     while (done + kXsmmRows <= rows &&
            xsmm_panel_product({c.data + done * c.stride, c.stride, a.data + done * a.row, a.row,
@@ -39,20 +39,20 @@ KEYHEADS_INLINE int64_t xsmm_rows([[maybe_unused]] int64_t rows, [[maybe_unused]
   return done;
 }
 
-template <class T>
-KEYHEADS_INLINE void block_product(int64_t rows, const Left<T>& a, const Right<T>& b,
+template <class T, class L, class E>
+KEYHEADS_INLINE void block_product(int64_t rows, const Left<L>& a, const Right<E>& b,
                                    const Target<T>& c, int64_t depth) {
-  const int64_t done = xsmm_rows(rows, a, b, c, depth);
-  multiply<T>(rows - done, {a.data + done * a.row, a.row, a.col}, b,
-              {c.data + done * c.stride, c.stride, c.cols, c.accumulate, c.bias}, depth);
+  const int64_t done = xsmm_rows<T, L, E>(rows, a, b, c, depth);
+  multiply<T, L, E>(rows - done, {a.data + done * a.row, a.row, a.col}, b,
+                    {c.data + done * c.stride, c.stride, c.cols, c.accumulate, c.bias}, depth);
 }
 
-// y (rows, cols) = or += x times the strips, in parallel over blocks of the output.
-// right(s): strip s, where the strips of one group of `group` follow each other.
-template <class T, class R>
-KEYHEADS_INLINE void product(Context& ctx, const Mat<T>& y, const Mat<const T>& x, bool accumulate,
-                             const T* bias, int64_t group, const R& right) {
-  const int64_t depth = x.cols, width = group * Simd<T>::kWidth;
+// y (rows, cols) = or += x times the strips, over `depth` of k, in parallel over blocks of the
+// output. right(s): strip s, where the strips of one group of `group` follow each other.
+template <class T, class L, class R>
+KEYHEADS_INLINE void product(Context& ctx, const Mat<T>& y, const Mat<const L>& x, int64_t depth,
+                             bool accumulate, const T* bias, int64_t group, const R& right) {
+  const int64_t width = group * Simd<T>::kWidth;
   const int64_t groups = ceil_div(y.cols, width);
   // rows whose part of x stays in the second-level cache
   const int64_t block = larger<int64_t>(8, 8192 / larger<int64_t>(depth, 64)) * kTileRows;
@@ -69,24 +69,68 @@ KEYHEADS_INLINE void product(Context& ctx, const Mat<T>& y, const Mat<const T>& 
       const int64_t col = g * width, cols = smaller(width, y.cols - col);
       for (int64_t k = 0; k == 0 || k < depth; k += kDepth) {
         const bool last = k + kDepth >= depth;
-        Right<T> b = right(g);
-        b.data += k * b.row;
-        block_product<T>(rows, {x.row(row) + k, x.stride, 1}, b,
-                         {y.row(row) + col, y.stride, cols, accumulate || k > 0,
-                          last && bias ? bias + col : nullptr},
-                         smaller(kDepth, depth - k));
+        block_product(rows, Left<L>{x.row(row) + k / kPerElement<L>, x.stride, 1}, right(g).from(k),
+                      Target<T>{y.row(row) + col, y.stride, cols, accumulate || k > 0,
+                                last && bias ? bias + col : nullptr},
+                      smaller(kDepth, depth - k));
       }
     }
   });
 }
 
+#ifdef __AVX512BF16__
+KEYHEADS_INLINE Bf16Pair rounded_pair(const float* x, int64_t count) {
+  return {round_to_bf16(x[0]) | (count > 1 ? round_to_bf16(x[1]) << 16 : 0)};
+}
+
+// x rounded to pairs, with a zero beside a last one without neighbour
+KEYHEADS_INLINE Mat<const Bf16Pair> rounded(Context& ctx, const Mat<const float>& x) {
+  const int64_t pairs = ceil_div(x.cols, 2);
+  auto* to = static_cast<Bf16Pair*>(
+      op_scratch(static_cast<size_t>(x.rows * pairs) * sizeof(Bf16Pair)));
+  for_rows(ctx, x.rows, 2 * x.cols, [&](int64_t r) {
+    const float* from = x.row(r);
+    Bf16Pair* row = to + r * pairs;
+    for (int64_t p = 0; p < x.cols / 2; ++p) row[p] = rounded_pair(from + 2 * p, 2);
+    if (x.cols % 2) row[pairs - 1] = rounded_pair(from + x.cols - 1, 1);
+  });
+  return {to, x.rows, pairs, pairs};
+}
+#endif
+
 template <class T>
 void linear_impl(Context& ctx, const Linear<T>& a) {
   constexpr int64_t W = Simd<T>::kWidth;
-  product<T>(ctx, {a.y.data, a.y.rows, a.w.n, a.y.stride}, {a.x.data, a.x.rows, a.w.k, a.x.stride},
-             false, a.bias, kPanel / W, [&](int64_t p) {
-               return Right<T>{a.w.panel(p), kPanel, W};
-             });
+  const Mat<T> y{a.y.data, a.y.rows, a.w.n, a.y.stride};
+  const Mat<const T> x{a.x.data, a.x.rows, a.w.k, a.x.stride};
+  a.w.visit([&]<class E>(const Panels<E>& w) {
+    const auto right = [&](int64_t p) { return Right<E>{w.panel(p), kPanel, W}; };
+#ifdef __AVX512BF16__
+    if constexpr (kPerElement<E> > 1) {
+      return product<T, Bf16Pair>(ctx, y, rounded(ctx, x), a.w.k, false, a.bias, kPanel / W, right);
+    }
+#endif
+    product<T, T>(ctx, y, x, a.w.k, false, a.bias, kPanel / W, right);
+  });
+}
+
+// Columns k to k + cols of a panel, as T: to[c * kPanel + r]. Those in full stay where they are.
+template <class T>
+KEYHEADS_INLINE const T* widened(const T* panel, int64_t k, int64_t, T*) {
+  return panel + k * kPanel;
+}
+template <class T>
+KEYHEADS_INLINE const T* widened(const Bf16Pair* panel, int64_t k, int64_t cols, T* to) {
+  for (int64_t c = 0; c < cols; ++c) {
+    const Bf16Pair* from = panel + (k + c) / 2 * kPanel;
+    T* column = to + c * kPanel;
+    if ((k + c) % 2 == 0) {
+      for (int64_t r = 0; r < kPanel; ++r) column[r] = from[r].first();
+    } else {
+      for (int64_t r = 0; r < kPanel; ++r) column[r] = from[r].second();
+    }
+  }
+  return to;
 }
 
 // W^T is packed first, as strips of W's columns: the product is then that of linear.
@@ -95,28 +139,32 @@ void linear_input_grad_impl(Context& ctx, const LinearInputGrad<T>& a) {
   constexpr int64_t W = Simd<T>::kWidth;
   const int64_t n = a.w.n, k = a.w.k;
   if (a.dx.rows == 0) return;
-  const int64_t strips = ceil_div(k, W);
+  const int64_t strips = ceil_div(k, W), panels = ceil_div(n, kPanel);
   T* packed =
       align_up(static_cast<T*>(op_scratch(static_cast<size_t>(strips * W * n) * sizeof(T) + 128)));
-  parallel_for(ctx, n * k < kSmall ? 1 : a.w.count(), [&](int64_t task) {
-    const bool all = n * k < kSmall;
-    for (int64_t p = task; p < (all ? a.w.count() : task + 1); ++p) {
-      const int64_t rows = smaller(kPanel, n - p * kPanel);
-      for (int64_t s = 0; s < strips; ++s) {
-        const int64_t cols = smaller(W, k - s * W);
-        T* to = packed + (s * n + p * kPanel) * W;
-        transpose(a.w.panel(p) + s * W * kPanel, kPanel, cols, rows, to, W);
-        for (int64_t r = 0; cols < W && r < rows; ++r) {
-          for (int64_t c = cols; c < W; ++c) to[r * W + c] = 0;
+  const bool alone = n * k < kSmall;
+  a.w.visit([&](const auto& w) {
+    parallel_for(ctx, alone ? 1 : panels, [&](int64_t task) {
+      for (int64_t p = task; p < (alone ? panels : task + 1); ++p) {
+        const int64_t rows = smaller(kPanel, n - p * kPanel);
+        for (int64_t s = 0; s < strips; ++s) {
+          const int64_t cols = smaller(W, k - s * W);
+          T columns[W * kPanel];
+          T* to = packed + (s * n + p * kPanel) * W;
+          transpose(widened(w.panel(p), s * W, cols, columns), kPanel, cols, rows, to, W);
+          for (int64_t r = 0; cols < W && r < rows; ++r) {
+            for (int64_t c = cols; c < W; ++c) to[r * W + c] = 0;
+          }
         }
       }
-    }
+    });
   });
   const int64_t group = kPanel / W;
-  product<T>(ctx, {a.dx.data, a.dx.rows, k, a.dx.stride}, {a.dy.data, a.dy.rows, n, a.dy.stride},
-             a.accumulate, nullptr, group, [&](int64_t g) {
-               return Right<T>{packed + g * group * W * n, W, W * n};
-             });
+  product<T, T>(ctx, {a.dx.data, a.dx.rows, k, a.dx.stride},
+                {a.dy.data, a.dy.rows, n, a.dy.stride}, n, a.accumulate, nullptr, group,
+                [&](int64_t g) {
+                  return Right<T>{packed + g * group * W * n, W, W * n};
+                });
 }
 
 template <class T>
@@ -162,47 +210,113 @@ void linear_bias_grad_impl(Context& ctx, const LinearBiasGrad<T>& a) {
 
 // Four chains at a time: one alone would wait for itself at every step.
 template <class T>
+KEYHEADS_INLINE void four_chains(const T* const (&x)[4], const T* const (&w)[4], int64_t depth,
+                                 T (&sum)[4]) {
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t j = 0; j < 4; ++j) sum[j] = mul_add(x[j][k], w[j][k * kPanel], sum[j]);
+  }
+}
+template <class T>
+KEYHEADS_INLINE void four_chains(const T* const (&x)[4], const Bf16Pair* const (&w)[4],
+                                 int64_t depth, T (&sum)[4]) {
+#ifdef __AVX512BF16__
+  // one chain a lane, with the instruction of linear
+  __m128 sums = _mm_setzero_ps();
+  for (int64_t k = 0; k < depth; k += 2) {
+    Bf16Pair left[4], right[4];
+    for (int64_t j = 0; j < 4; ++j) {
+      left[j] = rounded_pair(x[j] + k, depth - k);
+      right[j] = w[j][k / 2 * kPanel];
+    }
+    const auto pairs = [](const Bf16Pair* p) {
+      return reinterpret_cast<__m128bh>(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    };
+    sums = _mm_dpbf16_ps(sums, pairs(left), pairs(right));
+  }
+  _mm_storeu_ps(sum, sums);
+#else
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t j = 0; j < 4; ++j) {
+      const Bf16Pair pair = w[j][k / 2 * kPanel];
+      sum[j] = mul_add(x[j][k], k % 2 ? pair.second() : pair.first(), sum[j]);
+    }
+  }
+#endif
+}
+
+template <class T>
 void selected_linear_impl(Context& ctx, const SelectedLinear<T>& a) {
   const int64_t ids = a.y.cols, depth = a.w.k;
-  for_ranges(ctx, a.y.rows * ids, 4 * depth, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i += 4) {
-      const T* x[4];
-      const T* w[4];
-      T sum[4] = {};
-      for (int64_t j = 0; j < 4; ++j) {
-        const int64_t entry = smaller(i + j, end - 1);
-        x[j] = a.x.row(entry / ids);
-        w[j] = &a.w.at(a.ids[entry], 0);
+  a.w.visit([&]<class E>(const Panels<E>& panels) {
+    for_ranges(ctx, a.y.rows * ids, 4 * depth, 4, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i += 4) {
+        const T* x[4];
+        const E* w[4];
+        T sum[4] = {};
+        for (int64_t j = 0; j < 4; ++j) {
+          const int64_t entry = smaller(i + j, end - 1);
+          x[j] = a.x.row(entry / ids);
+          w[j] = &panels.at(a.ids[entry], 0);
+        }
+        four_chains(x, w, depth, sum);
+        for (int64_t j = 0; j < smaller<int64_t>(4, end - i); ++j) {
+          a.y.row((i + j) / ids)[(i + j) % ids] = sum[j];
+        }
       }
-      for (int64_t k = 0; k < depth; ++k) {
-        for (int64_t j = 0; j < 4; ++j) sum[j] = mul_add(x[j][k], w[j][k * kPanel], sum[j]);
-      }
-      for (int64_t j = 0; j < smaller<int64_t>(4, end - i); ++j) {
-        a.y.row((i + j) / ids)[(i + j) % ids] = sum[j];
-      }
-    }
+    });
   });
 }
 
 template <class T>
-void pack_impl(Context& ctx, const Pack<T>& a) {
-  const int64_t k = a.panels.k;
-  parallel_for(ctx, a.panels.count(), [&](int64_t p) {
-    T* panel = a.panels.panel(p);
-    const int64_t rows = smaller(kPanel, a.panels.n - p * kPanel);
-    transpose(a.matrix.row(p * kPanel), a.matrix.stride, rows, k, panel, kPanel);
-    for (int64_t c = 0; rows < kPanel && c < k; ++c) {
-      for (int64_t r = rows; r < kPanel; ++r) panel[c * kPanel + r] = 0;
+KEYHEADS_INLINE void pack_panel(const Mat<const T>& rows, T* panel) {
+  transpose(rows.data, rows.stride, rows.rows, rows.cols, panel, kPanel);
+  for (int64_t c = 0; rows.rows < kPanel && c < rows.cols; ++c) {
+    for (int64_t r = rows.rows; r < kPanel; ++r) panel[c * kPanel + r] = 0;
+  }
+}
+template <class T>
+KEYHEADS_INLINE void pack_panel(const Mat<const T>& rows, Bf16Pair* panel) {
+  for (int64_t c = 0; c < rows.cols; c += 2, panel += kPanel) {
+    for (int64_t r = 0; r < kPanel; ++r) {
+      const bool in = r < rows.rows;
+      const uint32_t first = in ? round_to_bf16(rows.row(r)[c]) : 0;
+      const uint32_t second = in && c + 1 < rows.cols ? round_to_bf16(rows.row(r)[c + 1]) : 0;
+      panel[r].bits = first | second << 16;
     }
+  }
+}
+
+template <class T>
+KEYHEADS_INLINE void unpack_panel(const T* panel, const Mat<T>& rows) {
+  transpose(panel, kPanel, rows.cols, rows.rows, rows.data, rows.stride);
+}
+template <class T>
+KEYHEADS_INLINE void unpack_panel(const Bf16Pair* panel, const Mat<T>& rows) {
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    for (int64_t c = 0; c < rows.cols; ++c) {
+      const Bf16Pair pair = panel[c / 2 * kPanel + r];
+      rows.row(r)[c] = c % 2 ? pair.second() : pair.first();
+    }
+  }
+}
+
+template <class T>
+void pack_impl(Context& ctx, const Pack<T>& a) {
+  a.w.visit([&](const auto& w) {
+    parallel_for(ctx, w.count(), [&](int64_t p) {
+      const int64_t rows = smaller(kPanel, w.n - p * kPanel);
+      pack_panel<T>({a.matrix.row(p * kPanel), rows, w.k, a.matrix.stride}, w.panel(p));
+    });
   });
 }
 
 template <class T>
 void unpack_impl(Context& ctx, const Unpack<T>& a) {
-  parallel_for(ctx, a.panels.count(), [&](int64_t p) {
-    const int64_t rows = smaller(kPanel, a.panels.n - p * kPanel);
-    transpose(a.panels.panel(p), kPanel, a.panels.k, rows, a.matrix.row(p * kPanel),
-              a.matrix.stride);
+  a.w.visit([&](const auto& w) {
+    parallel_for(ctx, w.count(), [&](int64_t p) {
+      const int64_t rows = smaller(kPanel, w.n - p * kPanel);
+      unpack_panel<T>(w.panel(p), {a.matrix.row(p * kPanel), rows, w.k, a.matrix.stride});
+    });
   });
 }
 

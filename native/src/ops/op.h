@@ -20,14 +20,14 @@
   KEYHEADS_INLINE void name(Context& ctx, const Args<T>& args) { \
     KEYHEADS_ONLY_ISA::name(ctx, args);                          \
   }
+#define DECLARE_OP_BF16 DECLARE_OP
 #else
-#define DECLARE_OP(name, Args)                                   \
-  DECLARE_OP_FOR(v2, name, Args)                                 \
-  DECLARE_OP_FOR(v3, name, Args)                                 \
-  DECLARE_OP_FOR(v4, name, Args)                                 \
+#define DISPATCH_OP(name, Args, best)                            \
   template <class T>                                             \
   KEYHEADS_INLINE void name(Context& ctx, const Args<T>& args) { \
     switch (ctx.isa) {                                           \
+      case Isa::v4_bf16:                                         \
+        return best::name(ctx, args);                            \
       case Isa::v4:                                              \
         return v4::name(ctx, args);                              \
       case Isa::v3:                                              \
@@ -36,6 +36,20 @@
         return v2::name(ctx, args);                              \
     }                                                            \
   }
+
+#define DECLARE_OP(name, Args)   \
+  DECLARE_OP_FOR(v2, name, Args) \
+  DECLARE_OP_FOR(v3, name, Args) \
+  DECLARE_OP_FOR(v4, name, Args) \
+  DISPATCH_OP(name, Args, v4)
+
+// The same for a source that is compiled for v4_bf16 too (CMakeLists.txt).
+#define DECLARE_OP_BF16(name, Args)   \
+  DECLARE_OP_FOR(v2, name, Args)      \
+  DECLARE_OP_FOR(v3, name, Args)      \
+  DECLARE_OP_FOR(v4, name, Args)      \
+  DECLARE_OP_FOR(v4_bf16, name, Args) \
+  DISPATCH_OP(name, Args, v4_bf16)
 #endif
 
 // In X_cpu.cc: DEFINE_OP(linear, Linear) after a template<class T> linear_impl(ctx, args) with

@@ -15,6 +15,13 @@ struct Simd<float> {
   KEYHEADS_INLINE static V zero() { return _mm_setzero_ps(); }
   KEYHEADS_INLINE static V set(float x) { return _mm_set1_ps(x); }
   KEYHEADS_INLINE static V load(const float* p) { return _mm_loadu_ps(p); }
+  // the first and the second numbers of kWidth pairs
+  KEYHEADS_INLINE static V load_firsts(const Bf16Pair* p) {
+    return _mm_castsi128_ps(_mm_slli_epi32(load_bits(p), 16));
+  }
+  KEYHEADS_INLINE static V load_seconds(const Bf16Pair* p) {
+    return _mm_castsi128_ps(_mm_and_si128(load_bits(p), _mm_set1_epi32(-65536)));
+  }
   KEYHEADS_INLINE static void store(float* p, V v) { _mm_storeu_ps(p, v); }
   // the first n < kWidth elements; zeros after them
   KEYHEADS_INLINE static V load_first(const float* p, int64_t n) {
@@ -37,6 +44,11 @@ struct Simd<float> {
   KEYHEADS_INLINE static float max(V v) {
     v = _mm_max_ps(v, _mm_movehl_ps(v, v));
     return _mm_cvtss_f32(_mm_max_ss(v, _mm_shuffle_ps(v, v, 1)));
+  }
+
+ private:
+  KEYHEADS_INLINE static __m128i load_bits(const Bf16Pair* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
 };
 

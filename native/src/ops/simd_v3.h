@@ -15,6 +15,13 @@ struct Simd<float> {
   KEYHEADS_INLINE static V zero() { return _mm256_setzero_ps(); }
   KEYHEADS_INLINE static V set(float x) { return _mm256_set1_ps(x); }
   KEYHEADS_INLINE static V load(const float* p) { return _mm256_loadu_ps(p); }
+  // the first and the second numbers of kWidth pairs
+  KEYHEADS_INLINE static V load_firsts(const Bf16Pair* p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(load_bits(p), 16));
+  }
+  KEYHEADS_INLINE static V load_seconds(const Bf16Pair* p) {
+    return _mm256_castsi256_ps(_mm256_and_si256(load_bits(p), _mm256_set1_epi32(-65536)));
+  }
   KEYHEADS_INLINE static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
   // the first n < kWidth elements; zeros after them
   KEYHEADS_INLINE static V load_first(const float* p, int64_t n) {
@@ -40,6 +47,9 @@ struct Simd<float> {
   }
 
  private:
+  KEYHEADS_INLINE static __m256i load_bits(const Bf16Pair* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
   KEYHEADS_INLINE static __m256i first(int64_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

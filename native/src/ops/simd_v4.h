@@ -15,6 +15,14 @@ struct Simd<float> {
   KEYHEADS_INLINE static V zero() { return _mm512_setzero_ps(); }
   KEYHEADS_INLINE static V set(float x) { return _mm512_set1_ps(x); }
   KEYHEADS_INLINE static V load(const float* p) { return _mm512_loadu_ps(p); }
+  // the first and the second numbers of kWidth pairs
+  KEYHEADS_INLINE static V load_firsts(const Bf16Pair* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+  }
+  KEYHEADS_INLINE static V load_seconds(const Bf16Pair* p) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(-65536)));
+  }
   KEYHEADS_INLINE static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
   // the first n < kWidth elements; zeros after them
   KEYHEADS_INLINE static V load_first(const float* p, int64_t n) {
@@ -63,6 +71,15 @@ struct Simd<double> {
  private:
   KEYHEADS_INLINE static __mmask8 first(int64_t n) { return static_cast<__mmask8>((1u << n) - 1); }
 };
+
+#ifdef __AVX512BF16__
+KEYHEADS_INLINE __m512bh load_pairs(const Bf16Pair* p) {
+  return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
+}
+KEYHEADS_INLINE __m512bh set_pairs(Bf16Pair x) {
+  return reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(x.bits)));
+}
+#endif
 
 }  // namespace
 }  // namespace keyheads::ops

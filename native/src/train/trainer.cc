@@ -41,7 +41,12 @@ Trainer<T>::Trainer(std::shared_ptr<Model<T>> model, const std::vector<Slice>& s
     }
     const int64_t rows = s.n1 - s.n0, cols = s.k1 - s.k0;
     states_.push_back({s, &p, Tensor<T>::zeros(rows, cols), Tensor<T>::zeros(rows, cols),
-                       Tensor<T>::zeros(rows, cols)});
+                       Tensor<T>::zeros(rows, cols), Tensor<T>()});
+    if (p.w.storage == Storage::bf16) {
+      Tensor<T> values = Tensor<T>::zeros(rows, cols);
+      states_.back().master = values;
+      read_values(states_.back(), values.data());
+    }
     map_[&p].push_back({s.n0, s.n1, s.k0, s.k1, states_.back().gradient.m});
   }
 }
@@ -73,6 +78,7 @@ UpdateResult Trainer<T>::update(Context& ctx, const UpdateRequest& r) {
   const auto t = static_cast<double>(step_);
   for (State& s : states_) {
     ops::adamw(ctx, ops::AdamW<T>{.w = s.parameter->w,
+                                  .master = s.master.data(),
                                   .n0 = s.slice.n0,
                                   .k0 = s.slice.k0,
                                   .gradient = s.gradient.m,
@@ -101,14 +107,35 @@ TrainerState<T> Trainer<T>::read() const {
     out.gradients.push_back(copy(s.gradient));
     out.first_moments.push_back(copy(s.m));
     out.second_moments.push_back(copy(s.v));
-    auto& values = out.values.emplace_back();
-    for (int64_t n = s.slice.n0; n < s.slice.n1; ++n) {
-      for (int64_t k = s.slice.k0; k < s.slice.k1; ++k) {
-        values.push_back(s.parameter->w.at(n, k));
-      }
-    }
+    auto& values = out.values.emplace_back(static_cast<size_t>(s.gradient.size()));
+    read_values(s, values.data());
   }
   return out;
+}
+
+template <class T>
+void Trainer<T>::read_values(const State& s, T* out) {
+  s.parameter->w.visit([&]<class E>(const Panels<E>& w) {
+    for (int64_t n = s.slice.n0, i = 0; n < s.slice.n1; ++n) {
+      for (int64_t k = s.slice.k0; k < s.slice.k1; ++k, ++i) {
+        if constexpr (kPerElement<E> > 1) {
+          out[i] = ops::master_value(w, n, k, s.master.data()[i]);
+        } else {
+          out[i] = w.at(n, k);
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+void Trainer<T>::write_values(State& s, const T* values) {
+  if (s.master) std::copy_n(values, s.master.size(), s.master.data());
+  s.parameter->w.visit([&](const auto& w) {
+    for (int64_t n = s.slice.n0, i = 0; n < s.slice.n1; ++n) {
+      for (int64_t k = s.slice.k0; k < s.slice.k1; ++k, ++i) write_element(w, n, k, values[i]);
+    }
+  });
 }
 
 template <class T>
@@ -127,12 +154,7 @@ void Trainer<T>::write(const TrainerState<T>& state) {
       fail("BAD_ARGUMENT", "trainer state: value of ", describe(s.slice.ref), " has ",
            state.values[i].size(), " numbers, expected ", s.gradient.size());
     }
-    size_t next = 0;
-    for (int64_t n = s.slice.n0; n < s.slice.n1; ++n) {
-      for (int64_t k = s.slice.k0; k < s.slice.k1; ++k) {
-        s.parameter->w.at(n, k) = state.values[i][next++];
-      }
-    }
+    write_values(s, state.values[i].data());
   }
   step_ = state.step;
 }

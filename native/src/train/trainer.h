@@ -46,7 +46,10 @@ class Trainer {
     Slice slice;
     const Parameter<T>* parameter;
     Tensor<T> gradient, m, v;  // (rows, columns) of the slice
+    Tensor<T> master;          // the same of the values, where the weight is stored rounded
   };
+  static void read_values(const State& state, T* out);
+  static void write_values(State& state, const T* values);
 
   std::shared_ptr<Model<T>> model_;
   std::vector<State> states_;

@@ -5,6 +5,7 @@ import { basename, join, resolve } from "node:path";
 import type {
   Batch,
   FloatArray,
+  ModelDtype,
   ModelHandle,
   ModelSpec,
   Objective,
@@ -48,8 +49,11 @@ export type { Intervention } from "./interventions.ts";
 export type { HookEdit, SiteOptions } from "./sites.ts";
 
 export interface LoadOptions {
-  /** f64 is the slow twin that f32 is judged against. */
-  readonly dtype?: "f32" | "f64";
+  /**
+   * f32 is the default. bf16 keeps matrices as bfloat16, in half the memory, and computes in f32.
+   * f64 is the slow twin that both are judged against.
+   */
+  readonly dtype?: ModelDtype;
   readonly device?: "cpu" | "cuda";
   /** Compute threads of the engine, which all models share; 0 is all allowed CPUs. */
   readonly threads?: number;
@@ -157,7 +161,7 @@ export class Model implements Disposable {
   readonly architecture: string;
   readonly spec: ModelSpec;
   readonly config: Readonly<Record<string, unknown>>;
-  readonly dtype: "f32" | "f64";
+  readonly dtype: ModelDtype;
   readonly device: "cpu" = "cpu";
   /** Tied weights count once. */
   readonly parameterCount: number;
@@ -493,7 +497,7 @@ interface ModelParts {
   readonly architecture: string;
   readonly spec: ModelSpec;
   readonly config: Readonly<Record<string, unknown>>;
-  readonly dtype: "f32" | "f64";
+  readonly dtype: ModelDtype;
   readonly tokenizer: Tokenizer | undefined;
   readonly files: CheckpointFiles;
   readonly memoryBudget: number;

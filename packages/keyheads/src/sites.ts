@@ -1,6 +1,6 @@
 // From sites as users write them (hook names, positions, items) to sites as the engine takes them
 // (ids, packed rows).
-import type { Batch, Edit, FloatArray, ModelSpec, Site } from "@keyheads/native";
+import type { Batch, Edit, FloatArray, ModelDtype, ModelSpec, Site } from "@keyheads/native";
 import { KeyheadsError } from "./errors.ts";
 import { type HookInfo, type HookPoint, headsOf, parseHook } from "./hooks.ts";
 
@@ -92,7 +92,7 @@ export function toEdit(
   edit: HookEdit,
   spec: ModelSpec,
   batch: Batch,
-  dtype: "f32" | "f64",
+  dtype: ModelDtype,
   placement?: Placement,
 ): Edit {
   checkEdit(edit);
@@ -115,11 +115,11 @@ export function checkEdit({ hook, op, value, factor }: HookEdit): void {
   }
 }
 
-/** Values in the model's own type; those that have it already are passed on, not copied. */
-export function toFloats(value: FloatArray | number, dtype: "f32" | "f64"): FloatArray {
+/** Values in the type that the model computes in; those that have it already are passed on, not copied. */
+export function toFloats(value: FloatArray | number, dtype: ModelDtype): FloatArray {
   const values = typeof value === "number" ? [value] : value;
-  if (dtype === "f32") return values instanceof Float32Array ? values : Float32Array.from(values);
-  return values instanceof Float64Array ? values : Float64Array.from(values);
+  if (dtype === "f64") return values instanceof Float64Array ? values : Float64Array.from(values);
+  return values instanceof Float32Array ? values : Float32Array.from(values);
 }
 
 /** Throws BAD_ARGUMENT for heads that the hook does not have. */

@@ -68,7 +68,12 @@ struct AdamWCase {
   }
   template <class T>
   void forward(Context& ctx, const Shape& s, Buffers<T>& b) const {
-    ops::adamw(ctx, ops::AdamW<T>{.w = b.panels("w"),
+    step<T>(ctx, s, b, b.weight("w"), nullptr);
+  }
+  template <class T>
+  void step(Context& ctx, const Shape& s, Buffers<T>& b, const Weight<T>& w, T* master) const {
+    ops::adamw(ctx, ops::AdamW<T>{.w = w,
+                                  .master = master,
                                   .n0 = s[2],
                                   .k0 = s[4],
                                   .gradient = b["gradient"],
@@ -99,8 +104,49 @@ struct AdamWCase {
     }
   }
 
+  // The masters of a bfloat16 weight take the steps of a weight in full, and the weight is their
+  // rounding; outside the slice it keeps its bits. A weight that was written in between is believed.
+  void check_bf16(Report& report, Isa isa, const Shape& s) const {
+    Context ctx = context(isa, 2);
+    Buffers<float> full, half;
+    declare(s, full);
+    declare(s, half);
+    half.field("w").storage = Storage::bf16;
+    const Weight<float> w = half.weight("w");
+    const Memory<Bf16Pair> before = half.field("w").pairs;
+    Buffers<float> masters;
+    masters.inout("master", 1, s[3] * s[5], [&](int64_t, int64_t i) {
+      return full.panels("w").at(s[2] + i / s[5], s[4] + i % s[5]);
+    });
+    float* master = masters.ptr("master");
+    write_element(w.bf16(), s[2], s[4], 3.f);
+    full.panels("w").at(s[2], s[4]) = 3.f;
+    forward(ctx, s, full);
+    step(ctx, s, half, w, master);
+    for (int64_t r = 0; r < s[0]; ++r) {
+      for (int64_t c = 0; c < s[1]; ++c) {
+        const bool inside = r >= s[2] && r < s[2] + s[3] && c >= s[4] && c < s[4] + s[5];
+        const float stored = read_element(w.bf16(), r, c);
+        if (!inside) {
+          const Panels<const Bf16Pair> old{before.data(), s[0], s[1]};
+          const Bf16Pair pair = old.at(r, c);
+          if (stored != (c % 2 ? pair.second() : pair.first())) {
+            return report.fail("bfloat16: a weight outside the slice changed");
+          }
+          continue;
+        }
+        const float p = master[(r - s[2]) * s[5] + c - s[4]];
+        if (p != full.panels("w").at(r, c)) return report.fail("a master is not the full weight");
+        if (stored != Bf16Pair::widen(round_to_bf16(p) << 16)) {
+          return report.fail("a bfloat16 weight is not its master, rounded");
+        }
+      }
+    }
+  }
+
   // Weights outside the slice keep their bits.
   void each(Report& report, Isa isa, const Shape& s) const {
+    check_bf16(report, isa, s);
     Buffers<float> before, after;
     declare(s, before);
     declare(s, after);

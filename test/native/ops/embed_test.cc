@@ -7,8 +7,9 @@ namespace {
 
 // shape: tokens, vocabulary, columns, then the slice of the gradient: first row, rows, first
 // column, columns
+template <Storage storage>
 struct EmbedCase {
-  const char* name = "embed";
+  const char* name = storage == Storage::full ? "embed" : "embed_bf16";
   double tolerance = 1e-6;
   static constexpr float kFactor = 2.75f;
   std::vector<Shape> shapes() const {
@@ -30,7 +31,7 @@ struct EmbedCase {
   }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
-    b.weight("w", s[1], s[2]);
+    b.weight("w", s[1], s[2], storage);
     b.out("y", s[0], s[2]);
     b.gradient(Role::adds, "w", s[4], s[6], s[3], s[5]);
     Random random("ids");
@@ -42,7 +43,7 @@ struct EmbedCase {
   void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
     ops::embed(
         ctx,
-        ops::Embed<T>{.y = b["y"], .w = b.panels("w"), .ids = b.ints("ids"), .factor = T(kFactor)});
+        ops::Embed<T>{.y = b["y"], .w = b.weight("w"), .ids = b.ints("ids"), .factor = T(kFactor)});
   }
   template <class T>
   void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
@@ -68,7 +69,8 @@ struct EmbedCase {
   }
 };
 
-REGISTER_OP(EmbedCase)
+REGISTER_OP(EmbedCase<Storage::full>)
+REGISTER_OP(EmbedCase<Storage::bf16>)
 
 }  // namespace
 }  // namespace keyheads::test

@@ -3,7 +3,7 @@
  * time is a rough guess from a cautious fixed rate, and says so; the memory is an upper estimate.
  */
 import { availableParallelism } from "node:os";
-import type { ModelSpec } from "@keyheads/native";
+import type { ModelDtype, ModelSpec } from "@keyheads/native";
 import type { Blueprint } from "./blueprint.ts";
 import { countByPart } from "./parameters.ts";
 import { byteSize, count, duration, table } from "./table.ts";
@@ -34,7 +34,7 @@ export interface Plan {
 export function toPlan(
   { files, spec }: Blueprint,
   steps: readonly Step[],
-  { dtype, threads }: { dtype: "f32" | "f64"; threads: number | undefined },
+  { dtype, threads }: { dtype: ModelDtype; threads: number | undefined },
 ): Plan {
   const width = dtype === "f64" ? 8 : 4;
   const workers = threads ?? availableParallelism();
@@ -45,7 +45,7 @@ export function toPlan(
     bytes: numbers * width,
     seconds: flops / rate,
   }));
-  const weightBytes = countByPart(files, spec).total * width;
+  const weightBytes = countByPart(files, spec).total * (dtype === "bf16" ? 2 : width);
   const flops = planned.reduce((sum, step) => sum + step.flops, 0);
   return {
     weightBytes,

@@ -3,6 +3,7 @@
  * the model, time it, and give the result the fields that all results share.
  */
 import { basename } from "node:path";
+import type { ModelDtype } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
 import { resolveModel } from "../load/resolve-model.ts";
 import { Model } from "../model.ts";
@@ -14,7 +15,7 @@ import { type Plan, planText, type Step, toPlan } from "./plan.ts";
 export interface ModelValues {
   readonly target: string;
   readonly device: "cpu" | "cuda";
-  readonly dtype: "f32" | "bf16" | "f64";
+  readonly dtype: ModelDtype;
   readonly threads: number | undefined;
   readonly memoryBudget: number | undefined;
   readonly dryRun: boolean;
@@ -74,16 +75,13 @@ export function secondsSince(start: number): number {
   return (performance.now() - start) / 1000;
 }
 
-/** Throws NO_DEVICE or USAGE for what this version does not have: nothing falls back in silence. */
+/** Throws NO_DEVICE for what this version does not have: nothing falls back in silence. */
 export function availableDtype({
   device,
   dtype,
-}: Pick<ModelValues, "device" | "dtype">): "f32" | "f64" {
+}: Pick<ModelValues, "device" | "dtype">): ModelDtype {
   if (device === "cuda") {
     throw new KeyheadsError("NO_DEVICE", "this build has no CUDA backend; use --device cpu");
-  }
-  if (dtype === "bf16") {
-    throw new KeyheadsError("USAGE", "--dtype bf16 is not available in this version; use f32");
   }
   return dtype;
 }

@@ -1,6 +1,6 @@
 // What removed components are replaced by: nothing (zero), the mean over a named set of prompts, or
 // their values on another prompt of it (resample).
-import type { Bank, FloatArray } from "@keyheads/native";
+import type { Bank, FloatArray, ModelDtype } from "@keyheads/native";
 import { captureBank, type FullBank } from "../attribution/capture.ts";
 import type { CallOptions, Model } from "../model.ts";
 import { groupBy } from "../statistics/group-by.ts";
@@ -143,7 +143,7 @@ function divide(values: Float64Array, by: number) {
 }
 
 /** Rows of [layers, width] as one [layers, rows, width]. */
-function stack(rows: readonly Float64Array[], layers: number, dtype: "f32" | "f64"): FloatArray {
+function stack(rows: readonly Float64Array[], layers: number, dtype: ModelDtype): FloatArray {
   const width = (rows[0] as Float64Array).length / layers;
   const length = layers * rows.length * width;
   const all = dtype === "f64" ? new Float64Array(length) : new Float32Array(length);

@@ -56,6 +56,18 @@ const float64Logits: Check = async (context, name) => {
   return comparison.outcome;
 };
 
+/**
+ * Weights kept as bfloat16, everything else in float32: at least as near to float64 as transformers
+ * is when it computes in bfloat16 throughout. (Its own logits are one sequence of roundings.)
+ */
+const bfloat16Logits: Check = async (context) => {
+  using model = await context.loadAgain({ dtype: "bf16" });
+  const found = await plainLogits(context, await context.tensors.readRows("input_ids"), model);
+  const comparison = new Comparison(context.goldens.settings.bfloat16_deviation.max_abs);
+  comparison.add(found, await context.tensors.read("logits_f64"));
+  return comparison.outcome;
+};
+
 /** Both spellings of the config describe the same model: the same bits. */
 export const otherConfig: Check = async (context) => {
   using model = await context.loadAgain({ configFile: "config_v4.json" });
@@ -78,6 +90,7 @@ async function plainLogits(
 export const forwardChecks: Readonly<Record<string, Check>> = {
   logits: logits("input_ids"),
   logits_f64: float64Logits,
+  logits_bf16: bfloat16Logits,
   resid: captured("input_ids", (run) => run.resid),
   final_norm: normed,
   attn_pattern: captured("input_ids", (run) => run.pattern),

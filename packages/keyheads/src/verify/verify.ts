@@ -38,7 +38,7 @@ const checks: Readonly<Record<string, Check>> = {
   ...patchingChecks,
 };
 
-/** Keys that are inputs of the runs, and the one that has no counterpart yet. */
+/** Keys that are inputs of the runs. */
 const inputs = new Set([
   "input_ids",
   "cf.input_ids",
@@ -46,8 +46,6 @@ const inputs = new Set([
   "pad.input_ids",
   "pad.attention_mask",
   "pad.position_ids",
-  // One particular sequence of bfloat16 roundings: compared once models run in bfloat16.
-  "logits_bf16",
 ]);
 
 /**

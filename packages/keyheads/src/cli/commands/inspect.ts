@@ -1,4 +1,5 @@
 /** Shapes, parameters by part, memory plan and hook points of a model, without loading its weights. */
+import type { ModelDtype } from "@keyheads/native";
 import { listHooks } from "../../hooks.ts";
 import { resolveModel } from "../../load/resolve-model.ts";
 import { type Blueprint, openBlueprint } from "../blueprint.ts";
@@ -28,7 +29,7 @@ function describe(blueprint: Blueprint) {
   const { inverseFrequencies, windows, ...rest } = spec;
   const shape = { ...rest, windows: [...windows], rotated: 2 * inverseFrequencies.length };
   const lengths = new Array<number>(planItems).fill(Math.min(32, spec.context));
-  const memory = (dtype: "f32" | "f64") => {
+  const memory = (dtype: ModelDtype) => {
     const forward = forwardStep("forward", spec, lengths);
     const { weightBytes, peakBytes } = toPlan(blueprint, [forward], { dtype, threads: undefined });
     return { weightBytes, forwardBytes: peakBytes - weightBytes };
@@ -43,7 +44,7 @@ function describe(blueprint: Blueprint) {
     files: files.files.length,
     storedTypes: [...new Set(stored.map(({ dtype }) => dtype))],
     tokenizer: tokenizer ? { tokens: tokenizer.vocabSize } : null,
-    memory: { items: planItems, tokens: lengths[0], f32: memory("f32"), f64: memory("f64") },
+    memory: { items: planItems, tokens: lengths[0], f32: memory("f32"), bf16: memory("bf16"), f64: memory("f64") },
     hooks: listHooks(spec),
   };
 }
@@ -109,7 +110,7 @@ function show(data: ReturnType<typeof describe>): string {
     "\n",
     table(
       ["memory", "weights", `run of ${memory.items} x ${memory.tokens} tokens`],
-      (["f32", "f64"] as const).map((dtype) => [
+      (["f32", "bf16", "f64"] as const).map((dtype) => [
         dtype,
         byteSize(memory[dtype].weightBytes),
         byteSize(memory[dtype].forwardBytes),
