@@ -73,7 +73,6 @@ describe.concurrent("usage errors end with exit code 2", () => {
       ["inspect", "./no-such-model"],
       /no-such-model is neither a folder nor the name of a bundled model; bundled models: mathgpt_add3_h4_l4/,
     ],
-    ["bf16", ["identify", planted, ...items, "--dtype", "bf16"], /bf16 is not available.*f32/],
     [
       "lora",
       ["tune", planted, ...items, "--method", "lora", "--out", "x"],

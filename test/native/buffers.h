@@ -70,7 +70,7 @@ struct Field {
   Mat<T> mat() { return {memory.data() + begin, rows, cols, stride}; }
   Panels<T> panels() { return {memory.data() + begin, rows, cols}; }
 
-  // What an op is given for a weight. The bfloat16 of one lie in a copy, made anew by each call.
+  // What an op is given for a weight. The bfloat16 of one lie in a copy, made by the first call.
   Storage storage = Storage::full;
   Memory<Bf16Pair> pairs{};
   Weight<T> weight() {
@@ -80,11 +80,13 @@ struct Field {
     return {memory.data() + begin, rows, cols, Storage::full};
   }
   Weight<T> narrowed() {
-    Panels<Bf16Pair> w{nullptr, rows, cols};
-    pairs.assign(static_cast<size_t>(w.size()), {0});
-    w.data = pairs.data();
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < cols; ++c) write_element(w, r, c, panels().at(r, c));
+    Panels<Bf16Pair> w{pairs.data(), rows, cols};
+    if (pairs.empty()) {
+      pairs.assign(static_cast<size_t>(w.size()), {0});
+      w.data = pairs.data();
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t c = 0; c < cols; ++c) write_element(w, r, c, panels().at(r, c));
+      }
     }
     return {w.data, rows, cols, Storage::bf16};
   }

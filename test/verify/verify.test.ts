@@ -15,6 +15,7 @@ afterAll(() => rmSync(temporary, { recursive: true }));
 
 const keyGroups = [
   "logits",
+  "logits_bf16",
   "logits_f64",
   "resid",
   "final_norm",

@@ -8,8 +8,8 @@
 namespace keyheads {
 
 // The best instruction set that the processor and the operating system support.
-// KEYHEADS_ISA=v2|v3|v4|v4-bf16 in the environment asks for another one; throws BAD_ARGUMENT if it is not
-// there.
+// KEYHEADS_ISA=v2|v3|v4|v4-bf16 in the environment asks for another one; throws BAD_ARGUMENT if it
+// is not there.
 Isa detect_isa();
 
 // All instruction sets that can run here, ascending.

@@ -5,8 +5,7 @@
 namespace keyheads {
 
 template <class T>
-Model<T>::Model(Context& ctx, Spec given, const std::vector<TensorSource>& sources,
-                Storage storage)
+Model<T>::Model(Context& ctx, Spec given, const std::vector<TensorSource>& sources, Storage storage)
     : spec(std::move(given)), weights(ctx, spec, sources, storage) {
   if (!spec.rotary) return;
   const auto half = static_cast<int64_t>(spec.inverse_frequencies.size());

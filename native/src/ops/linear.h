@@ -9,18 +9,18 @@ namespace keyheads::ops {
 // link of the chain is the processor's sum of two products.
 template <class T>
 struct Linear {
-  Mat<T> y;           // (M, N)  =
-  Mat<const T> x;     // (M, K)
-  Weight<T> w;        // (N, K)
-  const T* bias;      // (N) or null
+  Mat<T> y;        // (M, N)  =
+  Mat<const T> x;  // (M, K)
+  Weight<T> w;     // (N, K)
+  const T* bias;   // (N) or null
 };
 
 // dx = dy W
 template <class T>
 struct LinearInputGrad {
-  Mat<T> dx;          // (M, K)  = or += by `accumulate`
-  Mat<const T> dy;    // (M, N)
-  Weight<T> w;        // (N, K)
+  Mat<T> dx;        // (M, K)  = or += by `accumulate`
+  Mat<const T> dy;  // (M, N)
+  Weight<T> w;      // (N, K)
   bool accumulate;
 };
 

@@ -39,9 +39,24 @@ KEYHEADS_INLINE int64_t xsmm_rows([[maybe_unused]] int64_t rows, [[maybe_unused]
   return done;
 }
 
+// From so many rows on it pays to widen a block of pairs once, for all tiles.
+inline constexpr int64_t kWidenRows = 24;
+
 template <class T, class L, class E>
 KEYHEADS_INLINE void block_product(int64_t rows, const Left<L>& a, const Right<E>& b,
                                    const Target<T>& c, int64_t depth) {
+  if constexpr (kPerElement < E >> kPerElement<L>) {
+    if (rows >= kWidenRows) {
+      auto* wide = static_cast<T*>(thread_scratch((kDepth + 1) * kPanel * sizeof(T)));
+      for (int64_t k = 0; k < depth; k += 2) {
+        const E* from = b.data + k / 2 * kPanel;
+        T* to = wide + k * kPanel;
+        for (int64_t j = 0; j < kPanel; ++j) to[j] = from[j].first();
+        for (int64_t j = 0; j < kPanel; ++j) to[kPanel + j] = from[j].second();
+      }
+      return block_product(rows, a, Right<T>{wide, kPanel, Simd<T>::kWidth}, c, depth);
+    }
+  }
   const int64_t done = xsmm_rows<T, L, E>(rows, a, b, c, depth);
   multiply<T, L, E>(rows - done, {a.data + done * a.row, a.row, a.col}, b,
                     {c.data + done * c.stride, c.stride, c.cols, c.accumulate, c.bias}, depth);
@@ -86,8 +101,8 @@ KEYHEADS_INLINE Bf16Pair rounded_pair(const float* x, int64_t count) {
 // x rounded to pairs, with a zero beside a last one without neighbour
 KEYHEADS_INLINE Mat<const Bf16Pair> rounded(Context& ctx, const Mat<const float>& x) {
   const int64_t pairs = ceil_div(x.cols, 2);
-  auto* to = static_cast<Bf16Pair*>(
-      op_scratch(static_cast<size_t>(x.rows * pairs) * sizeof(Bf16Pair)));
+  auto* to =
+      static_cast<Bf16Pair*>(op_scratch(static_cast<size_t>(x.rows * pairs) * sizeof(Bf16Pair)));
   for_rows(ctx, x.rows, 2 * x.cols, [&](int64_t r) {
     const float* from = x.row(r);
     Bf16Pair* row = to + r * pairs;
@@ -106,7 +121,7 @@ void linear_impl(Context& ctx, const Linear<T>& a) {
   a.w.visit([&]<class E>(const Panels<E>& w) {
     const auto right = [&](int64_t p) { return Right<E>{w.panel(p), kPanel, W}; };
 #ifdef __AVX512BF16__
-    if constexpr (kPerElement<E> > 1) {
+    if constexpr (kPerElement < E >> 1) {
       return product<T, Bf16Pair>(ctx, y, rounded(ctx, x), a.w.k, false, a.bias, kPanel / W, right);
     }
 #endif
@@ -160,9 +175,8 @@ void linear_input_grad_impl(Context& ctx, const LinearInputGrad<T>& a) {
     });
   });
   const int64_t group = kPanel / W;
-  product<T, T>(ctx, {a.dx.data, a.dx.rows, k, a.dx.stride},
-                {a.dy.data, a.dy.rows, n, a.dy.stride}, n, a.accumulate, nullptr, group,
-                [&](int64_t g) {
+  product<T, T>(ctx, {a.dx.data, a.dx.rows, k, a.dx.stride}, {a.dy.data, a.dy.rows, n, a.dy.stride},
+                n, a.accumulate, nullptr, group, [&](int64_t g) {
                   return Right<T>{packed + g * group * W * n, W, W * n};
                 });
 }

@@ -20,8 +20,7 @@ struct Simd<float> {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
   }
   KEYHEADS_INLINE static V load_seconds(const Bf16Pair* p) {
-    return _mm512_castsi512_ps(
-        _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(-65536)));
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(-65536)));
   }
   KEYHEADS_INLINE static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
   // the first n < kWidth elements; zeros after them

@@ -118,7 +118,7 @@ void Trainer<T>::read_values(const State& s, T* out) {
   s.parameter->w.visit([&]<class E>(const Panels<E>& w) {
     for (int64_t n = s.slice.n0, i = 0; n < s.slice.n1; ++n) {
       for (int64_t k = s.slice.k0; k < s.slice.k1; ++k, ++i) {
-        if constexpr (kPerElement<E> > 1) {
+        if constexpr (kPerElement < E >> 1) {
           out[i] = ops::master_value(w, n, k, s.master.data()[i]);
         } else {
           out[i] = w.at(n, k);

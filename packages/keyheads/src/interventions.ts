@@ -1,5 +1,5 @@
 // What is done at hook points: edits as data, or functions, each once or on every run of a model.
-import type { Batch, Edit, FloatArray, ModelSpec } from "@keyheads/native";
+import type { Batch, Edit, FloatArray, ModelDtype, ModelSpec } from "@keyheads/native";
 import { KeyheadsError } from "./errors.ts";
 import type { HookId } from "./hooks.ts";
 import { runInHook } from "./inside-hook.ts";
@@ -55,7 +55,7 @@ const isFunctionHook = (what: Intervention): what is FunctionHook => "run" in wh
 /** The run that interventions are made for. */
 export interface RunPlace {
   readonly spec: ModelSpec;
-  readonly dtype: "f32" | "f64";
+  readonly dtype: ModelDtype;
   readonly batch: Batch;
   readonly placement?: Placement;
 }

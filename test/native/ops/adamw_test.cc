@@ -105,7 +105,8 @@ struct AdamWCase {
   }
 
   // The masters of a bfloat16 weight take the steps of a weight in full, and the weight is their
-  // rounding; outside the slice it keeps its bits. A weight that was written in between is believed.
+  // rounding; outside the slice it keeps its bits. A weight that was written in between is
+  // believed.
   void check_bf16(Report& report, Isa isa, const Shape& s) const {
     Context ctx = context(isa, 2);
     Buffers<float> full, half;

@@ -289,7 +289,8 @@ struct PackCase {
       for (int64_t n = 0; n < panels.count() * kPanel; ++n) {
         const int64_t from = n < panels.n ? panels.k : 0;
         for (int64_t k = from; k < panels.depth() * kPerElement<decltype(*panels.data)>; ++k) {
-          if (read_element(panels, n, k) != 0) throw std::runtime_error("pack: padding is not zero");
+          if (read_element(panels, n, k) != 0)
+            throw std::runtime_error("pack: padding is not zero");
         }
       }
     });
@@ -326,7 +327,8 @@ struct PackCase {
         const bool even = (below >> 16) % 2 == 0;
         const float want = Bf16Pair::widen(down < up || (down == up && even) ? below : above);
         if (read_element(w.bf16(), 0, k) != want) {
-          report.fail(std::string(isa_name(isa)) + ": " + std::to_string(x) + " is not rounded right");
+          report.fail(std::string(isa_name(isa)) + ": " + std::to_string(x) +
+                      " is not rounded right");
         }
       }
     }

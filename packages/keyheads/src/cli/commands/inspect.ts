@@ -44,7 +44,13 @@ function describe(blueprint: Blueprint) {
     files: files.files.length,
     storedTypes: [...new Set(stored.map(({ dtype }) => dtype))],
     tokenizer: tokenizer ? { tokens: tokenizer.vocabSize } : null,
-    memory: { items: planItems, tokens: lengths[0], f32: memory("f32"), bf16: memory("bf16"), f64: memory("f64") },
+    memory: {
+      items: planItems,
+      tokens: lengths[0],
+      f32: memory("f32"),
+      bf16: memory("bf16"),
+      f64: memory("f64"),
+    },
     hooks: listHooks(spec),
   };
 }
