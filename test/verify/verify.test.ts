@@ -48,8 +48,8 @@ describe.each(families)("the engine on %s", (name) => {
     expect(pass).toBe(true);
     expect(groups.map((group) => group.name).sort()).toEqual([...keyGroups, ...extraGroups].sort());
     // Every tolerance can be missed: none is infinite, and something was compared.
-    for (const { maxAbs, tolerance } of groups) {
-      expect(tolerance).toBeLessThan(1e-3);
+    for (const { name, maxAbs, tolerance } of groups) {
+      expect(tolerance).toBeLessThan(name === "logits_bf16" ? 0.5 : 1e-3);
       expect(maxAbs).not.toBeNull();
     }
   });
@@ -97,8 +97,9 @@ describe("verify fails", () => {
       return bytes;
     });
     const names = (await failing(folder)).map((group) => group.name);
-    // A changed gradient also changes what AdamW is allowed, never what it gives.
-    expect(names.sort()).toEqual([...keyGroups].sort());
+    // A changed gradient also changes what AdamW is allowed, never what it gives. Logits in bfloat16
+    // are compared with logits_f64, within the error of transformers in bfloat16.
+    expect(names.sort()).toEqual(keyGroups.filter((name) => name !== "logits_bf16").sort());
   });
   it("for keys that it does not know", async () => {
     const folder = await changed("llama", () => undefined, ["surprise/a", "constructor"]);
