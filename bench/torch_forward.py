@@ -59,6 +59,24 @@ def forward(model, way, sequences, times):
     return {"seconds": seconds, "logits": logits.float().flatten().tolist()}
 
 
+def hooked(model, sequences, times):
+    """Forward passes with a plain PyTorch hook on every output projection that keeps a copy of z."""
+    kept = []
+    handles = [
+        layer.self_attn.o_proj.register_forward_pre_hook(lambda _, args: kept.append(args[0].clone()))
+        for layer in model.model.layers
+    ]
+
+    def run():
+        kept.clear()
+        return model(**padded(sequences)[0], logits_to_keep=1, use_cache=False).logits
+
+    seconds, _ = timed(run, times)
+    for handle in handles:
+        handle.remove()
+    return {"seconds": seconds}
+
+
 def decode(model, prompt, tokens):
     """Seconds a token, after the prompt and one token of warming up."""
     cache = DynamicCache(config=model.config)
@@ -101,7 +119,7 @@ def answer(do, **given):
     if do == "load":
         return first_logits(given["folder"], given["attention"], given["dtype"], given["sequences"])
     model = models[given.pop("attention")]
-    return {"forward": forward, "decode": decode}[do](model, **given)
+    return {"forward": forward, "hooked": hooked, "decode": decode}[do](model, **given)
 
 
 with torch.inference_mode():
