@@ -22,7 +22,7 @@ import { alternate, type Ratio, ratioOf } from "./rounds.ts";
 const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
-    dtype: { type: "string", default: "f32" },
+    dtype: { type: "string", default: "f32,bf16" },
     only: { type: "string", default: "short,long,decode,load" },
     width: { type: "string", default: "512,2048" },
     rounds: { type: "string" },
