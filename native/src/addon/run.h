@@ -5,6 +5,7 @@
 
 #include "addon/environment.h"
 #include "addon/read.h"
+#include "base/parallel.h"
 
 namespace keyheads::addon {
 
@@ -56,8 +57,12 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
     };
     try {
       check_cancelled(ctx);
-      const MemoryLimit limit(memory_budget);
-      auto result = std::make_shared<Result>(work(ctx));
+      std::shared_ptr<Result> result;
+      {
+        const MemoryLimit limit(memory_budget);
+        const ScratchUse scratch;
+        result = std::make_shared<Result>(work(ctx));
+      }
       home->post([home, number, deferred, result, to_js](Napi::Env e) {
         home->end(number);
         try {

@@ -19,6 +19,14 @@ constexpr int64_t padded(int64_t n) {
   return ceil_div(n, Simd<T>::kWidth) * Simd<T>::kWidth;
 }
 
+// Distance of rows of n entries that are used together: an odd number of cache lines, since rows a
+// power of two apart would drive each other out of the cache.
+template <class T>
+constexpr int64_t line_of(int64_t n) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  return (ceil_div(n, kLine) | 1) * kLine;
+}
+
 // The columns of one head (or group) of a segment's rows.
 template <class T>
 KEYHEADS_INLINE Mat<T> part(const Mat<T>& m, int64_t row, int64_t rows, int64_t head,
@@ -43,14 +51,25 @@ class Arena {
   T* next_;
 };
 
-// n keys (width each, key(j) points to one) as strips of their transpose: the right side of
-// x . key for every key. `to` has padded(n) * width elements; what the padding holds is left open:
-// nobody stores the products with it.
+// Rows lie far apart, so that the processor does not see which comes next: fetches it ahead.
+template <class T>
+KEYHEADS_INLINE void fetch_row(const T* row, int64_t width) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  for (int64_t e = 0; e < width; e += kLine) __builtin_prefetch(row + e);
+}
+inline constexpr int64_t kFetchAhead = 16;
+
+// n keys (width each, key(j) points to one; there are `all` of them) as strips of their transpose:
+// the right side of x . key for every key. `to` has padded(n) * width elements; what the padding
+// holds is left open: nobody stores the products with it.
 template <class T, class Key>
-KEYHEADS_INLINE void pack_keys(int64_t n, int64_t width, const Key& key, T* to) {
+KEYHEADS_INLINE void pack_keys(int64_t n, int64_t all, int64_t width, const Key& key, T* to) {
   constexpr int64_t W = Simd<T>::kWidth;
   constexpr int64_t kGroup = W < kBlock ? W : kBlock;
   for (int64_t j = 0; j < n; j += kGroup) {
+    for (int64_t i = j + kFetchAhead; i < smaller(j + kFetchAhead + kGroup, all); ++i) {
+      fetch_row(key(i), width);
+    }
     const int64_t count = smaller(kGroup, n - j);
     const T* rows[kBlock];  // beyond the last key, the last again
     for (int64_t i = 0; i < kBlock; ++i) rows[i] = key(j + smaller(i, count - 1));
@@ -69,15 +88,16 @@ KEYHEADS_INLINE Right<T> keys_right(const T* packed, int64_t width) {
   return {packed, Simd<T>::kWidth, Simd<T>::kWidth * width};
 }
 
-// n rows (row(r) points to one), times factor, as strips of their columns: the right side of
-// weights . rows. A strip of `to` has `length` rows.
+// n rows (row(r) points to one; there are `all` of them), times factor, as strips of their columns:
+// the right side of weights . rows. A strip of `to` has `length` rows.
 template <class T, class Row>
-KEYHEADS_INLINE void pack_rows(int64_t n, int64_t width, const Row& row, int64_t length, T factor,
-                               T* to) {
+KEYHEADS_INLINE void pack_rows(int64_t n, int64_t all, int64_t width, const Row& row,
+                               int64_t length, T factor, T* to) {
   using S = Simd<T>;
   constexpr int64_t W = S::kWidth;
   const auto scale = S::set(factor);
   for (int64_t r = 0; r < n; ++r) {
+    if (r + kFetchAhead < all) fetch_row(row(r + kFetchAhead), width);
     const T* from = row(r);
     T* line = to + r * W;
     int64_t e = 0;
@@ -88,7 +108,7 @@ KEYHEADS_INLINE void pack_rows(int64_t n, int64_t width, const Row& row, int64_t
 template <class T>
 KEYHEADS_INLINE void pack_rows(const Mat<const T>& rows, int64_t length, T factor, T* to) {
   pack_rows(
-      rows.rows, rows.cols, [&](int64_t r) { return rows.row(r); }, length, factor, to);
+      rows.rows, rows.rows, rows.cols, [&](int64_t r) { return rows.row(r); }, length, factor, to);
 }
 template <class T>
 KEYHEADS_INLINE Right<T> rows_right(const T* packed, int64_t length) {
@@ -169,8 +189,8 @@ KEYHEADS_INLINE T cap_slope(T value, T cap) {
 // vector that holds entry `end` - 1. How many zeros there are matters to no other bit. The rows go
 // through each step together, since a step waits for itself.
 template <class T>
-KEYHEADS_INLINE void softmax_lines(T* p, int64_t line, int64_t rows, int64_t seen, int64_t window,
-                                   T scale, int64_t end) {
+KEYHEADS_INLINE void softmax_lines(T* p, int64_t line, int64_t rows, int64_t seen, int64_t step,
+                                   int64_t window, T scale, int64_t end) {
   using S = Simd<T>;
   constexpr int64_t W = S::kWidth;
   const int64_t length = padded<T>(end);
@@ -178,7 +198,7 @@ KEYHEADS_INLINE void softmax_lines(T* p, int64_t line, int64_t rows, int64_t see
   T top[kTileRows], inverse[kTileRows];
   for (int64_t r = 0; r < rows; ++r) {
     T* row = p + r * line;
-    const int64_t last = seen + r, lowest = first_key(last - 1, window);
+    const int64_t last = seen + r * step, lowest = first_key(last - 1, window);
     auto most = S::set(-static_cast<T>(__builtin_inf()));
     for (int64_t j = 0; j < length; j += W) {
       auto x = S::load(row + j) * factor;

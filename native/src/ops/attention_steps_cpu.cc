@@ -40,7 +40,8 @@ void attention_scores_impl(Context& ctx, const AttentionScores<T>& a) {
   for_parts<T>(ctx, a, [&](const Part<T>& x) {
     const int64_t size = padded<T>(x.keys) * a.width;
     T* k = Arena<T>(size).take(size);
-    pack_keys(x.keys, a.width, group_rows<T>(x.s, x.s.past_k, a.k, x.group, a.groups, a.width), k);
+    pack_keys(x.keys, x.keys, a.width,
+              group_rows<T>(x.s, x.s.past_k, a.k, x.group, a.groups, a.width), k);
     for_heads(a, x, [&](int64_t h, int64_t offset) {
       const Mat<const T> q = part(a.q, x.s.row, x.n, h, a.width);
       for_tiles(x.n, [&](int64_t i, int64_t count) {
@@ -78,7 +79,7 @@ void attention_softmax_impl(Context& ctx, const AttentionSoftmax<T>& a) {
   for_pattern_rows<T>(ctx, a, [&](int64_t row, int64_t keys) {
     T* line = Arena<T>(padded<T>(keys)).take(padded<T>(keys));
     for (int64_t j = 0; j < keys; ++j) line[j] = a.scores[row + j];
-    softmax_lines(line, keys, 1, keys, 0, T(1), keys);
+    softmax_lines(line, keys, 1, keys, 0, 0, T(1), keys);
     for (int64_t j = 0; j < keys; ++j) a.pattern[row + j] = line[j];
   });
 }
@@ -111,8 +112,8 @@ void attention_mix_impl(Context& ctx, const AttentionMix<T>& a) {
   for_parts<T>(ctx, a, [&](const Part<T>& x) {
     const int64_t size = x.keys * padded<T>(a.width);
     T* v = Arena<T>(size).take(size);
-    pack_rows(x.keys, a.width, group_rows<T>(x.s, x.s.past_v, a.v, x.group, a.groups, a.width),
-              x.keys, T(1), v);
+    pack_rows(x.keys, x.keys, a.width,
+              group_rows<T>(x.s, x.s.past_v, a.v, x.group, a.groups, a.width), x.keys, T(1), v);
     for_heads(a, x, [&](int64_t h, int64_t offset) {
       const Mat<T> z = part(a.z, x.s.row, x.n, h, a.width);
       for_tiles(x.n, [&](int64_t i, int64_t count) {
@@ -133,7 +134,8 @@ void attention_mix_backward_impl(Context& ctx, const AttentionMixBackward<T>& a)
     Arena<T> arena(size + kQueries * wide);
     T* v = arena.take(size);
     T* dz_rows = arena.take(kQueries * wide);
-    pack_keys(x.keys, a.width, group_rows<T>(x.s, x.s.past_v, a.v, x.group, a.groups, a.width), v);
+    pack_keys(x.keys, x.keys, a.width,
+              group_rows<T>(x.s, x.s.past_v, a.v, x.group, a.groups, a.width), v);
     const Mat<T> dv = part(a.dv, x.s.row, x.n, x.group, a.width);
     set_zero(dv);
     for_heads(a, x, [&](int64_t h, int64_t offset) {
@@ -165,8 +167,9 @@ void attention_scores_backward_impl(Context& ctx, const AttentionScoresBackward<
     T* k_rows = arena.take(x.keys * wide);
     T* q_rows = arena.take(kQueries * wide);
     T* ds = arena.take(kQueries * x.keys);
-    pack_rows(x.keys, a.width, group_rows<T>(x.s, x.s.past_k, a.k, x.group, a.groups, a.width),
-              x.keys, a.scale, k_rows);
+    pack_rows(x.keys, x.keys, a.width,
+              group_rows<T>(x.s, x.s.past_k, a.k, x.group, a.groups, a.width), x.keys, a.scale,
+              k_rows);
     const Mat<T> dk = part(a.dk, x.s.row, x.n, x.group, a.width);
     set_zero(dk);
     for_heads(a, x, [&](int64_t h, int64_t offset) {

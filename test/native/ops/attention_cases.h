@@ -55,7 +55,10 @@ inline std::vector<Shape> attention_shapes() {
                                {4, 2, 24, 0, 3, 7, 1, 2, 5},
                                {2, 2, 15, 5, 0, 15, 1, 6, 7},
                                {4, 1, 32, 9, 2, 16, 1, 50},
-                               {2, 1, 65, 33, 0, 31, 13, 1}};
+                               {2, 1, 65, 33, 0, 31, 13, 1},
+                               {2, 1, 16, 40, 3, 9, 700},
+                               {4, 1, 16, 0, 0, 33, 120},
+                               {3, 1, 8, 0, 4, 260, 1, 1}};
   Random random("attention shapes");
   for (int i = 0; i < 12; ++i) shapes.push_back(attention_shape(random));
   return shapes;

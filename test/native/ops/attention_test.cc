@@ -1,6 +1,7 @@
 #include "ops/attention.h"
 
 #include "attention_cases.h"
+#include "base/memory.h"
 
 namespace keyheads::test {
 namespace {
@@ -87,6 +88,35 @@ struct AttentionCase {
     check_steps<double>(report, isa, s);
     check_past<float>(report, isa, s);
     check_alone<float>(report, isa, s);
+  }
+
+  void extra(Report& report) const {
+    for (const int64_t window : {0, 1000}) check_long(report, {2, 1, 8, window, 0, 0, 5000});
+  }
+
+  // A long sequence needs memory in proportion to its length, and gives the same bits whether one
+  // thread computes it or several share it.
+  void check_long(Report& report, const Shape& s) const {
+    Buffers<float> one, many;
+    for (Buffers<float>* b : {&one, &many}) declare(s, *b);
+    { const ScratchUse of_tests_before; }
+    const int64_t before = memory_info().bytes;
+    for (Buffers<float>* b : {&one, &many}) {
+      const ScratchUse scratch;
+      Context ctx = context(detect_isa(), b == &one ? 1 : 3);
+      forward(ctx, s, *b);
+      backward(ctx, s, *b);
+      const int64_t used = memory_info().bytes - before;
+      if (used <= 0 || used > s[kLengths] * s[kLengths]) {
+        report.fail(describe(detect_isa(), s) + ": " + std::to_string(used) + " bytes of scratch");
+      }
+    }
+    if (memory_info().bytes != before) report.fail("scratch memory was not given back");
+    for (const char* name : {"z", "dq", "dk", "dv"}) {
+      if (!same(one, many, name, 0, rows_of(s))) {
+        report.fail(describe(detect_isa(), s) + ": " + name + " has other bits with 3 threads");
+      }
+    }
   }
 
   // The three steps give the bits of the fused op, forward and backward.
