@@ -49,13 +49,14 @@ export function showAll(rows: readonly ParityRow[]): string {
       model,
       architecture,
       errors.f32.maxAbs.toExponential(2),
+      errors.bf16.maxAbs.toExponential(2),
       errors.f64.maxAbs.toExponential(2),
       pass ? "ok" : `FAILED: ${failed.map(({ name }) => name).join(", ")}`,
     ];
   });
   const failed = rows.filter(({ pass }) => !pass).length;
   const verdict = failed === 0 ? "all agree" : `${failed} do not agree`;
-  const head = ["model", "family", "float32", "float64", ""];
+  const head = ["model", "family", "float32", "bfloat16", "float64", ""];
   return `${table(head, cells)}\n${rows.length} models: ${verdict}\n`;
 }
 

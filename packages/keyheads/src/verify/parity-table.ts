@@ -19,6 +19,8 @@ export function parityTable(
       scale.toFixed(1),
       power(errors.f32.maxAbs),
       power(transformers.f32.maxAbs),
+      power(errors.bf16.maxAbs),
+      power(transformers.bf16.maxAbs),
       power(errors.f64.maxAbs),
       power(gradients),
       pass ? `${all.length} of ${all.length}` : `not: ${failed.join(", ")}`,
@@ -26,6 +28,7 @@ export function parityTable(
   });
   const head = [
     ["model", "family", "largest logit", "float32", "float32 of transformers"],
+    ["bfloat16", "bfloat16 of transformers"],
     ["float64", "gradients, float32", "groups that agree"],
   ].flat();
   return `${tableMark}
@@ -33,7 +36,8 @@ export function parityTable(
 # Parity with transformers
 
 How far the logits of each golden model are from those of transformers in float64, at worst. Beside it
-the same of transformers itself: what float32 does, not what a formula does. Gradients are of
+the same of transformers itself: what rounding does, not what a formula does. In bfloat16 keyheads keeps
+matrices in bfloat16 and computes in float32, transformers does both in bfloat16. Gradients are of
 the loss for every weight, against transformers in float32. The groups (logits, residual streams,
 patterns, z, MLPs, gradients, AdamW, path and activation patching, knock-outs, generation; see
 [FORMAT.md](../packages/keyheads/src/verify/FORMAT.md)) are checked in float32 and in float64 against

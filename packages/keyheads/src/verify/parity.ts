@@ -9,7 +9,7 @@ import { openGoldens } from "./goldens.ts";
 import { type VerifyGroup, verify } from "./verify.ts";
 
 export type Precision = NonNullable<LoadOptions["dtype"]>;
-export const precisions = ["f32", "f64"] as const satisfies readonly Precision[];
+export const precisions = ["f32", "bf16", "f64"] as const satisfies readonly Precision[];
 
 /** Deviation of logits from those in float64. */
 export interface LogitError {
