@@ -36,7 +36,7 @@ export const requiredFamilies = [
     "mistral",
     "mixtral",
   ],
-  ...["olmo2", "opt", "phi3", "qwen2", "qwen3", "stablelm", "starcoder2"],
+  ...["olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "stablelm", "starcoder2"],
 ];
 
 export const loadFixture = (name: string, dtype: "f32" | "f64" = "f32") =>

@@ -133,6 +133,8 @@ describe("a family refuses", () => {
     ["gemma2", { use_bidirectional_attention: true }, /use_bidirectional_attention is true/],
     ["gptj", { rotary_dim: null }, /rotary_dim is null, expected a number/],
     ["gptj", { rotary_dim: 12 }, /rotary_dim is 12, but a head has 10 dimensions/],
+    ["phi", { qk_layernorm: true }, /qk_layernorm is true.*supported: false/],
+    ["gpt2", { head_dim: 7 }, /does not know whether head_dim = 7/],
     ["gptj", { rope_theta: 5 }, /does not know whether rope_theta = 5/],
     ["phi3", { partial_rotary_factor: 0.01, rope_parameters: null }, /cannot rotate 0 of the 10/],
     [

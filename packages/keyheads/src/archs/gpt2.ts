@@ -30,7 +30,7 @@ export const gpt2 = defineArch({
     dModel: "n_embd",
     heads: "n_head",
     kvHeads: "n_head",
-    dHead: { key: "head_dim", absent: { of: "n_embd", dividedBy: "n_head" } },
+    dHead: { of: "n_embd", dividedBy: "n_head" },
     dMlp: { key: "n_inner", absent: { times: 4, of: "n_embd" } },
     vocab: "vocab_size",
     context: { key: "n_positions", absent: "n_ctx" },

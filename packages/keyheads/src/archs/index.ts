@@ -7,6 +7,7 @@ import { mistral } from "./mistral.ts";
 import { mixtral } from "./mixtral.ts";
 import { olmo2 } from "./olmo2.ts";
 import { opt } from "./opt.ts";
+import { phi } from "./phi.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
@@ -26,6 +27,7 @@ export const architectures: readonly ArchSpec[] = [
   qwen2,
   qwen3,
   gemma2,
+  phi,
   phi3,
   olmo2,
   starcoder2,
