@@ -53,8 +53,11 @@ export interface Binding {
 
   /** Frees a handle; using it afterwards rejects with DISPOSED. */
   dispose(handle: ModelHandle | CacheHandle | TrainerHandle): void;
-  /** Resident weight bytes, and current and peak bytes of everything else, of the whole engine. */
-  memory(): MemoryInfo;
+  /**
+   * Resident weight bytes, bytes of everything else, and the peak of both together since it was last
+   * reset, of the whole engine.
+   */
+  memory(resetPeak?: boolean): MemoryInfo;
 }
 
 export type FloatArray = Float32Array | Float64Array;
@@ -73,6 +76,27 @@ export interface Control {
   readonly job: number;
   /** Called on the JavaScript thread with work done so far and in all, in units of the call. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Resolves with a MemoryPlan, and computes nothing. Not of update, read and write calls. */
+  readonly plan?: boolean;
+}
+
+/**
+ * What a call needs in memory, counted by running the engine's own code without computing. Not in
+ * it: the arrays that JavaScript holds, and kernels' scratch, at most about 20 MB a thread.
+ */
+export interface MemoryPlan {
+  /** Of all loaded models; for a load, with what it would add. */
+  readonly weightBytes: number;
+  /** In use by caches and trainers. */
+  readonly inUseBytes: number;
+  /** What the call needs beside these, at its largest. */
+  readonly runBytes: number;
+  /** Of that, what it hands over in the end: captures, gradients, logits. */
+  readonly resultBytes: number;
+  /** The sum of weights, of what is in use and of the run. */
+  readonly peakBytes: number;
+  /** The model's memory budget; 0 is no limit. */
+  readonly budget: number;
 }
 
 export interface EngineInfo {
@@ -207,8 +231,11 @@ export interface LoadRequest {
   readonly spec: ModelSpec;
   readonly tensors: readonly TensorSource[];
   readonly dtype: ModelDtype;
-  /** Bytes beyond which any call on this model rejects with OUT_OF_MEMORY; 0 is no limit. */
+  /** Bytes beyond which any call on this model rejects with OUT_OF_MEMORY, before it computes; 0 is
+   * no limit. */
   readonly memoryBudget: number;
+  /** Opens the model without weights: calls on it can be planned, and nothing else. */
+  readonly weightless?: boolean;
 }
 
 export interface Batch {

@@ -12,7 +12,7 @@ namespace keyheads::addon {
 
 Control to_control(const Napi::Value& value) {
   const Reader r = Reader::of(value, "control");
-  return {r.integer("job"), r.object.Get("onProgress"), {}, nullptr};
+  return {r.integer("job"), r.object.Get("onProgress"), {}, nullptr, r.boolean("plan", false)};
 }
 
 namespace {
@@ -73,12 +73,21 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
       fail("BAD_ARGUMENT", "request.dtype: '", dtype, "' is not one of f32, bf16, f64");
     }
     const int64_t budget = r.integer("memoryBudget");
-    return run(
+    const bool weightless = r.boolean("weightless", false);
+    return run<Planned::yes>(
         env, to_control(info[1]), budget,
-        [spec = to_spec(r.child("spec")), sources = to_sources(r, "tensors"), dtype,
-         budget](Context& ctx) -> Handle {
+        [spec = to_spec(r.child("spec")), sources = to_sources(r, "tensors"), dtype, budget,
+         weightless](Context& ctx) -> Handle {
           const auto load = [&]<class T>(std::type_identity<T>, Storage storage) {
-            return LoadedModel<T>{std::make_shared<Model<T>>(ctx, spec, sources, storage), budget};
+            if (!weightless) {
+              return LoadedModel<T>{std::make_shared<Model<T>>(ctx, spec, sources, storage),
+                                    budget};
+            }
+            const MemoryPlan plan;
+            Context planning = ctx;
+            planning.planning = true;
+            return LoadedModel<T>{std::make_shared<Model<T>>(planning, spec, sources, storage),
+                                  budget};
           };
           if (dtype == "f64") return load(std::type_identity<double>{}, Storage::full);
           return load(std::type_identity<float>{}, dtype == "bf16" ? Storage::bf16 : Storage::full);
@@ -102,7 +111,7 @@ Napi::Value forward_export(const Napi::CallbackInfo& info) {
     const Readout readout = r.has("readout") ? to_readout(r.child("readout"), true) : Readout{};
     Control control = to_control(info[2]);
     const std::vector<Edit<T>> edits = to_edits<T>(r, "edits", control);
-    return run(
+    return run<Planned::yes>(
         info.Env(), control, m.memory_budget,
         [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"), edits, readout,
          cache = cache_of<T>(r), range = to_range<T>(r)](Context& ctx) {
@@ -133,7 +142,7 @@ Napi::Value backward_export(const Napi::CallbackInfo& info) {
     const Reader r = Reader::of(info[1], "request");
     Control control = to_control(info[2]);
     const std::vector<Edit<T>> edits = to_edits<T>(r, "edits", control);
-    return run(
+    return run<Planned::yes>(
         info.Env(), control, m.memory_budget,
         [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"), edits,
          gradients = to_sites(r, "gradients"), objective = to_objective<T>(r.child("objective")),
@@ -149,7 +158,7 @@ Napi::Value backward_export(const Napi::CallbackInfo& info) {
 
 Napi::Value sweep_export(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
-    return run(
+    return run<Planned::yes>(
         info.Env(), to_control(info[2]), m.memory_budget,
         [m, request = to_sweep<T>(Reader::of(info[1], "request"))](Context& ctx) {
           return sweep<T>(ctx, *m.model, request);
@@ -171,6 +180,7 @@ Napi::Value read_weight(const Napi::CallbackInfo& info) {
     return run(
         info.Env(), to_control(info[2]), m.memory_budget,
         [m, slot = to_slot(Reader::of(info[1], "slot"))](Context& ctx) {
+          m.model->check_weights(ctx);
           const Parameter<T>& p = m.model->weights.at(slot);
           std::vector<T> values(static_cast<size_t>(p.w.n * p.w.k));
           read_parameter(ctx, p, values.data());
@@ -190,6 +200,7 @@ Napi::Value write_weight(const Napi::CallbackInfo& info) {
         info.Env(), to_control(info[3]), m.memory_budget,
         [m, slot = to_slot(Reader::of(info[1], "slot")),
          values = Reader{holder, "writeWeight"}.floats<T>("value")](Context& ctx) {
+          m.model->check_weights(ctx);
           const Parameter<T>& p = m.model->weights.at(slot);
           if (static_cast<int64_t>(values.size()) != p.w.n * p.w.k) {
             fail("BAD_ARGUMENT", describe(slot), " has ", p.w.n * p.w.k, " numbers, ",
@@ -206,7 +217,7 @@ Napi::Value create_cache(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
     const int sequences = handle_of(info[1]);
     if (sequences < 1) fail("BAD_ARGUMENT", "a cache needs at least 1 sequence, got ", sequences);
-    return run(
+    return run<Planned::yes>(
         info.Env(), to_control(info[2]), m.memory_budget,
         [m, sequences](Context&) -> Handle {
           return LoadedCache<T>{std::make_shared<KvCache<T>>(m.model->spec, sequences)};
@@ -217,9 +228,10 @@ Napi::Value create_cache(const Napi::CallbackInfo& info) {
 
 Napi::Value create_trainer(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
-    return run(
+    return run<Planned::yes>(
         info.Env(), to_control(info[2]), m.memory_budget,
-        [m, slices = to_slices(Reader::of(info[1], "request"))](Context&) -> Handle {
+        [m, slices = to_slices(Reader::of(info[1], "request"))](Context& ctx) -> Handle {
+          m.model->check_weights(ctx);
           return LoadedTrainer<T>{std::make_shared<Trainer<T>>(m.model, slices), m.memory_budget};
         },
         register_handle);
@@ -231,7 +243,7 @@ Napi::Value accumulate(const Napi::CallbackInfo& info) {
     const Reader r = Reader::of(info[1], "request");
     Control control = to_control(info[2]);
     const std::vector<Edit<T>> edits = to_edits<T>(r, "edits", control);
-    return run(
+    return run<Planned::yes>(
         info.Env(), control, t.memory_budget,
         [t, batch = to_batch(r.child("batch")), edits,
          objective = to_objective<T>(r.child("objective"))](Context& ctx) {
@@ -330,6 +342,7 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value memory(const Napi::CallbackInfo& info) {
+  if (info[0].IsBoolean() && info[0].As<Napi::Boolean>().Value()) reset_peak();
   const MemoryInfo m = memory_info();
   Napi::Object out = Napi::Object::New(info.Env());
   out.Set("weightBytes", static_cast<double>(m.weight_bytes));

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "addon/environment.h"
+#include "addon/plan.h"
 #include "addon/read.h"
 #include "base/parallel.h"
 
@@ -14,12 +15,15 @@ struct Control {
   Napi::Value on_progress;
   std::vector<Napi::Function> functions;  // function hooks, by their number
   std::shared_ptr<Pause> pause;           // where they run; null without any
+  bool plan = false;                      // count the memory instead of running
 };
 Control to_control(const Napi::Value& value);
 
 // Runs work(ctx) on the engine thread and settles a promise with to_js(env, environment, result) on
 // the JavaScript thread. `work` captures plain C++ values only.
-template <class Work, class ToJs>
+// A run that is Planned can be asked for its memory instead; with a budget, it is planned first.
+enum class Planned : uint8_t { no, yes };
+template <Planned planned = Planned::no, class Work, class ToJs>
 Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Work work,
                 ToJs to_js) {
   using Result = std::invoke_result_t<Work, Context&>;
@@ -29,6 +33,7 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
     fail("ENGINE_BUSY", "a function hook cannot call the engine that waits for it; ",
          "make the call before or after the run");
   }
+  if (control.plan && planned == Planned::no) fail("BAD_ARGUMENT", "this call cannot be planned");
   const int64_t number = control.job;
   home->begin(number, control.on_progress, control.functions);
 
@@ -48,7 +53,7 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
       });
     };
   }
-  job->work = [=, work = std::move(work)](Context& ctx) mutable {
+  job->work = [=, plan = control.plan, work = std::move(work)](Context& ctx) mutable {
     const auto reject = [&](const std::string& code, const std::string& message) {
       home->post([home, number, deferred, code, message](Napi::Env e) {
         home->end(number);
@@ -57,6 +62,19 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
     };
     try {
       check_cancelled(ctx);
+      if constexpr (planned == Planned::yes) {
+        if (plan || memory_budget > 0) {
+          const RunMemory memory = plan_memory(ctx, work);
+          if (plan) {
+            home->post([home, number, deferred, memory, memory_budget](Napi::Env e) {
+              home->end(number);
+              deferred.Resolve(addon::to_js(e, memory, memory_budget));
+            });
+            return;
+          }
+          check_budget(memory, memory_budget);
+        }
+      }
       std::shared_ptr<Result> result;
       {
         const MemoryLimit limit(memory_budget);

@@ -16,6 +16,7 @@ struct Context {
   Pool* pool;  // never null
   const std::atomic<bool>* cancelled = nullptr;
   std::function<void(int64_t done, int64_t total)> progress;
+  bool planning = false;  // memory is counted (MemoryPlan), nothing is computed
 };
 
 // Throws CANCELLED; called between layers and between chunks of a sweep.

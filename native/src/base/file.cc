@@ -1,26 +1,56 @@
 #include "base/file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <memory>
 
 #include "base/check.h"
 
 namespace keyheads {
 
-std::vector<char> read_bytes(const std::string& path, int64_t offset, int64_t count) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             &std::fclose);
-  if (!file) fail("BAD_CHECKPOINT", path, ": ", std::strerror(errno));
-  std::vector<char> bytes(static_cast<size_t>(count));
-  const bool reached = fseeko(file.get(), offset, SEEK_SET) == 0;
-  const size_t got = reached ? std::fread(bytes.data(), 1, bytes.size(), file.get()) : 0;
-  if (got != bytes.size()) {
-    fail("BAD_CHECKPOINT", path, ": ", count, " bytes wanted at ", offset, ", ", got,
-         " found; the file is truncated");
+File::File(std::string path) : path_(std::move(path)) {
+  descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat status {};
+  if (descriptor_ < 0 || fstat(descriptor_, &status) != 0) {
+    const int error = errno;
+    if (descriptor_ >= 0) close(descriptor_);
+    fail("BAD_CHECKPOINT", path_, ": ", std::strerror(error));
   }
-  return bytes;
+  size_ = status.st_size;
+  posix_fadvise(descriptor_, 0, 0, POSIX_FADV_SEQUENTIAL);
+}
+
+File::~File() { close(descriptor_); }
+
+void File::too_short(int64_t offset, int64_t count, int64_t found) const {
+  fail("BAD_CHECKPOINT", path_, ": ", count, " bytes wanted at ", offset, ", ", found,
+       " found; the file is truncated");
+}
+
+void File::check_range(int64_t offset, int64_t count) const {
+  if (offset < 0 || count < 0 || offset > size_ || count > size_ - offset) {
+    too_short(offset, count, std::clamp<int64_t>(size_ - offset, 0, std::max<int64_t>(count, 0)));
+  }
+}
+
+void File::fetch(int64_t offset, int64_t count) const {
+  posix_fadvise(descriptor_, offset, count, POSIX_FADV_WILLNEED);
+}
+
+void File::read(int64_t offset, int64_t count, void* to) const {
+  int64_t done = 0;
+  while (done < count) {
+    const ssize_t got = pread(descriptor_, static_cast<char*>(to) + done,
+                              static_cast<size_t>(count - done), offset + done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("BAD_CHECKPOINT", path_, ": ", std::strerror(errno));
+    if (got == 0) too_short(offset, count, done);
+    done += got;
+  }
 }
 
 }  // namespace keyheads

@@ -40,7 +40,10 @@ void* from_system(size_t bytes) {
   const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : 64;
   const size_t padded = (bytes + alignment - 1) / alignment * alignment;
   void* block = std::aligned_alloc(alignment, padded);
-  if (block && alignment == kHugePage) madvise(block, padded, MADV_HUGEPAGE);
+  // the rest of the last huge page would be memory that nobody uses
+  if (block && alignment == kHugePage) {
+    madvise(block, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  }
   return block;
 }
 
@@ -59,11 +62,33 @@ struct Release {
       std::free(p);
       return;
     }
-    owner.info.bytes -= bytes;
+    (purpose == Purpose::work ? owner.info.bytes : owner.info.scratch_bytes) -= bytes;
     owner.free[size].push_back(p);
     owner.kept += size;
   }
 };
+
+thread_local MemoryPlan* current_plan = nullptr;
+
+// Addresses for the blocks of plans, without memory behind them until somebody writes there.
+struct Reserved {
+  void* base = nullptr;
+  int64_t bytes = 0;
+
+  Reserved() {
+    for (int64_t wanted = int64_t{1} << 40; !base && wanted >= int64_t{1} << 30; wanted /= 2) {
+      void* block = mmap(nullptr, static_cast<size_t>(wanted), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (block == MAP_FAILED) continue;
+      base = block;
+      bytes = wanted;
+    }
+  }
+};
+const Reserved& reserved() {
+  static const auto* instance = new Reserved;
+  return *instance;
+}
 
 void trim_locked(Account& a, size_t keep) {
   while (a.kept > keep && !a.free.empty()) {
@@ -81,17 +106,18 @@ std::shared_ptr<void> allocate(size_t bytes, Purpose purpose) {
   Account& a = account();
   const size_t size = purpose == Purpose::weights ? (bytes + 63) / 64 * 64 + 64 : rounded(bytes);
   const auto signed_size = static_cast<int64_t>(size);
+  if (current_plan) return current_plan->reserve(signed_size, purpose);
   void* block = nullptr;
   {
     std::lock_guard lock(a.mutex);
-    const int64_t total = a.info.weight_bytes + a.info.bytes + signed_size;
+    const int64_t total = a.info.weight_bytes + a.info.bytes + a.info.scratch_bytes + signed_size;
     if (a.limit > 0 && total > a.limit) {
       fail("OUT_OF_MEMORY", "memory budget of ", a.limit,
-           " bytes is not enough: ", a.info.weight_bytes, " bytes of weights and ", a.info.bytes,
-           " bytes in use, ", size,
+           " bytes is not enough: ", a.info.weight_bytes, " bytes of weights, ", a.info.bytes,
+           " bytes in use and ", a.info.scratch_bytes, " bytes of kernels' scratch, ", size,
            " more needed; use smaller batches or a larger --memory-budget");
     }
-    if (purpose == Purpose::work) {
+    if (purpose != Purpose::weights) {
       auto found = a.free.find(size);
       if (found != a.free.end()) {
         block = found->second.back();
@@ -105,7 +131,9 @@ std::shared_ptr<void> allocate(size_t bytes, Purpose purpose) {
   if (!block) fail("OUT_OF_MEMORY", "the system has no ", size, " bytes left");
   {
     std::lock_guard lock(a.mutex);
-    (purpose == Purpose::weights ? a.info.weight_bytes : a.info.bytes) += signed_size;
+    (purpose == Purpose::weights ? a.info.weight_bytes
+     : purpose == Purpose::work  ? a.info.bytes
+                                 : a.info.scratch_bytes) += signed_size;
     a.info.peak_bytes = std::max(a.info.peak_bytes, a.info.weight_bytes + a.info.bytes);
   }
   return {block, Release{size, purpose}};
@@ -124,6 +152,12 @@ MemoryInfo memory_info() {
   return account().info;
 }
 
+void reset_peak() {
+  std::lock_guard lock(account().mutex);
+  MemoryInfo& info = account().info;
+  info.peak_bytes = info.weight_bytes + info.bytes;
+}
+
 MemoryLimit::MemoryLimit(int64_t bytes) {
   std::lock_guard lock(account().mutex);
   before_ = account().limit;
@@ -133,6 +167,37 @@ MemoryLimit::MemoryLimit(int64_t bytes) {
 MemoryLimit::~MemoryLimit() {
   std::lock_guard lock(account().mutex);
   account().limit = before_;
+}
+
+MemoryPlan::MemoryPlan() : outer_(current_plan) { current_plan = this; }
+
+MemoryPlan::~MemoryPlan() {
+  current_plan = outer_;
+  *alive_ = false;
+  if (!outer_ && reserved().base) {
+    madvise(reserved().base, static_cast<size_t>(reserved().bytes), MADV_DONTNEED);
+  }
+}
+
+void MemoryPlan::add(int64_t bytes, Purpose purpose) {
+  (purpose == Purpose::weights ? weights_ : work_) += bytes;
+  peak_ = std::max(peak_, weights_ + work_);
+}
+
+bool MemoryPlan::active() { return current_plan != nullptr; }
+
+void MemoryPlan::count(int64_t bytes) {
+  if (current_plan) current_plan->add(bytes, Purpose::work);
+}
+
+std::shared_ptr<void> MemoryPlan::reserve(int64_t bytes, Purpose purpose) {
+  if (bytes > reserved().bytes) {
+    fail("OUT_OF_MEMORY", "no ", bytes, " bytes of addresses for one block of this run");
+  }
+  add(bytes, purpose);
+  return {reserved().base, [this, alive = alive_, bytes, purpose](void*) {
+            if (*alive) (purpose == Purpose::weights ? weights_ : work_) -= bytes;
+          }};
 }
 
 void trim_memory(size_t keep) {

@@ -39,7 +39,7 @@ class Scratch {
   void* get(size_t bytes) {
     if (bytes > size_ || !memory_) {
       release();
-      memory_ = allocate(bytes, Purpose::work);
+      memory_ = allocate(bytes, Purpose::scratch);
       size_ = bytes;
     }
     return memory_.get();

@@ -20,12 +20,14 @@ struct Tensor {
 
   static Tensor zeros(int64_t rows, int64_t cols) {
     Tensor t(rows, cols);
-    std::memset(t.m.data, 0, static_cast<size_t>(rows * cols) * sizeof(T));
+    if (!MemoryPlan::active())
+      std::memset(t.m.data, 0, static_cast<size_t>(rows * cols) * sizeof(T));
     return t;
   }
   static Tensor copy_of(const Tensor& other) {
     Tensor t(other.m.rows, other.m.cols);
-    std::memcpy(t.m.data, other.m.data, static_cast<size_t>(t.size()) * sizeof(T));
+    if (!MemoryPlan::active())
+      std::memcpy(t.m.data, other.m.data, static_cast<size_t>(t.size()) * sizeof(T));
     return t;
   }
   // The same memory with another shape of equal size.

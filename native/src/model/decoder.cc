@@ -14,6 +14,7 @@ Decoder<T>::Decoder(const Model<T>& model, Graph<T>& graph, const Batch& batch, 
       taps_(taps),
       cache_(cache),
       block_(model, graph, taps) {
+  model.check_weights(graph.context());
   if (cache && cache->sequences() != batch.items()) {
     fail("BAD_ARGUMENT", "the cache holds ", cache->sequences(), " sequences, the batch has ",
          batch.items());
@@ -54,7 +55,8 @@ Var<T> Decoder<T>::attend(int64_t layer, const Var<T>& q, const Var<T>& k, const
   std::vector<ops::Segment<T>>& segments = segments_;
   for (int64_t item = 0; cache_ && item < batch_.items(); ++item) {
     const int64_t row = batch_.offsets[item];
-    cache_->append(layer, item, k.m().row(row), v.m().row(row), batch_.length(item));
+    cache_->append(layer, item, k.m().row(row), v.m().row(row), batch_.length(item),
+                   graph_.context().planning);
     segments[item].past_k = cache_->keys(layer, item);
     segments[item].past_v = cache_->values(layer, item);
   }

@@ -1,6 +1,7 @@
 #include "model/forward.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/check.h"
 #include "ops/linear.h"
@@ -45,6 +46,20 @@ void read_selected(Context& ctx, const Model<T>& model, Mat<const T> normed,
   cap_logits(ctx, model.spec, logits);
 }
 
+// Rows whose logits exist at once where only their summary is wanted.
+int64_t readout_chunk(int64_t vocab) { return std::max<int64_t>(16, (int64_t{4} << 20) / vocab); }
+
+template <class T>
+void plan_logits(const Readout& readout, int64_t rows, int64_t vocab, bool dense) {
+  const auto size = static_cast<int64_t>(sizeof(T));
+  const bool all = readout.logits == LogitsWanted::all;
+  if (dense && !all) Tensor<T>(std::min(readout_chunk(vocab), rows), vocab);
+  const bool some = readout.logits == LogitsWanted::tokens;
+  MemoryPlan::count(rows * (all ? vocab : some ? readout.width() : 0) * size);
+  if (readout.argmax) MemoryPlan::count(rows * 4);
+  if (readout.logsumexp) MemoryPlan::count(rows * size);
+}
+
 // Objective residual: sum of weights[r, c] * x[rows[r], c].
 template <class T>
 void weigh_residual(const Var<T>& x, const Objective<T>& objective, BackwardResult<T>& result) {
@@ -70,6 +85,7 @@ void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const
   const Parameter<T>* bias = model.weights.unembed_bias;
   const int64_t rows = normed.rows, vocab = unembed.n;
   const bool dense = readout.logits == LogitsWanted::all || readout.argmax || readout.logsumexp;
+  if (ctx.planning) return plan_logits<T>(readout, rows, vocab, dense);
   if (readout.logits == LogitsWanted::tokens) {
     const int64_t width = readout.width();
     check_tokens(readout.tokens, vocab, "readout");
@@ -80,7 +96,7 @@ void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const
   if (readout.logits == LogitsWanted::all) out.logits.resize(static_cast<size_t>(rows * vocab));
   if (readout.argmax) out.argmax.resize(static_cast<size_t>(rows));
   if (readout.logsumexp) out.logsumexp.resize(static_cast<size_t>(rows));
-  const int64_t chunk = std::max<int64_t>(16, (int64_t{4} << 20) / vocab);
+  const int64_t chunk = readout_chunk(vocab);
   Tensor<T> scratch;
   if (readout.logits != LogitsWanted::all) scratch = Tensor<T>(std::min(chunk, rows), vocab);
   for (int64_t first = 0; first < rows; first += chunk) {
@@ -109,6 +125,8 @@ ForwardResult<T> forward(Context& ctx, const Model<T>& model, const Batch& batch
   const std::vector<Site> no_gradients;
   Graph<T> graph(ctx, nullptr, nullptr);
   Taps<T> taps(ctx, model.spec, batch, captures, edits, no_gradients, range);
+  std::optional<KvCache<T>> planned;
+  if (ctx.planning && cache) cache = &planned.emplace(*cache);  // the caller's stays as it is
   Decoder<T> decoder(model, graph, batch, taps, cache);
   check_rows(readout.rows, batch.rows(), "readout");
   if (cache && (range.starts() || range.stops())) {

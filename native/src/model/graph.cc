@@ -17,6 +17,7 @@ template <class T>
 void contribute(Context& ctx, const Var<T>& x, Mat<const T> from) {
   bool accumulate;
   const Mat<T> target = x.grad->target(x.rows(), x.cols(), accumulate);
+  if (ctx.planning) return;
   if (accumulate) {
     ops::add_scaled(ctx, ops::AddScaled<T>{.y = target, .x = from, .factor = T(1)});
     return;
@@ -41,7 +42,8 @@ Var<T> Graph<T>::result(Tensor<T> value, bool wants_gradient) const {
 }
 
 template <class T>
-void Graph<T>::add_vector(const Slices& slices, const T* gradient) {
+void Graph<T>::add_vector(const Slices& slices, const T* gradient) const {
+  if (ctx_.planning) return;  // a trainer's gradients stay as they are
   for (const auto& s : slices) {
     for (int64_t n = s.n0; n < s.n1; ++n) s.gradient.row(n - s.n0)[0] += gradient[n];
   }

@@ -111,7 +111,7 @@ class Graph {
   // A value that has a gradient if any of the conditions holds.
   Var<T> result(Tensor<T> value, bool wants_gradient) const;
   // Adds a dense gradient vector to the selected parts of a one-column weight.
-  static void add_vector(const Slices& slices, const T* gradient);
+  void add_vector(const Slices& slices, const T* gradient) const;
   void bias_backward(const Slices* slices, Mat<const T> dy);
   void copy_backward(const Var<T>& x, const Var<T>& y, int64_t rows, int64_t cols,
                      void (*move)(Mat<const T> dy, Mat<T> dx, int64_t heads), int64_t heads);

@@ -8,6 +8,10 @@ template <class T>
 Var<T> Graph<T>::route(const Var<T>& logits, int64_t chosen) {
   Tensor<T> value(logits.rows(), logits.cols());
   ops::route(ctx_, ops::Route<T>{.weights = value.m, .logits = logits.m(), .chosen = chosen});
+  // Which experts a token goes to is not known then: the same for all needs the most at once.
+  for (int64_t r = 0; ctx_.planning && r < value.rows(); ++r) {
+    for (int64_t e = 0; e < value.cols(); ++e) value.m.row(r)[e] = e < chosen ? T(1) : T(0);
+  }
   Var<T> y = result(std::move(value), logits.grad != nullptr);
   if (y.grad) {
     tape_->record([this, logits, y] {

@@ -63,7 +63,7 @@ void Graph<T>::copy_backward(const Var<T>& x, const Var<T>& y, int64_t rows, int
   tape_->record([this, x, y, rows, cols, move, heads] {
     if (!y.grad->tensor) return;
     Tensor<T> dx(rows, cols);
-    move(y.grad->tensor.m, dx.m, heads);
+    if (!ctx_.planning) move(y.grad->tensor.m, dx.m, heads);
     contribute<T>(ctx_, x, dx.m);
   });
 }
@@ -71,7 +71,7 @@ void Graph<T>::copy_backward(const Var<T>& x, const Var<T>& y, int64_t rows, int
 template <class T>
 Var<T> Graph<T>::repeat(const Var<T>& x, int64_t heads) {
   Tensor<T> value(x.rows(), heads * x.cols());
-  repeat_rows<T>(x.m(), value.m, heads);
+  if (!ctx_.planning) repeat_rows<T>(x.m(), value.m, heads);
   Var<T> y = result(std::move(value), x.grad != nullptr);
   copy_backward(x, y, x.rows(), x.cols(), &sum_rows<T>, heads);
   return y;
@@ -80,7 +80,7 @@ Var<T> Graph<T>::repeat(const Var<T>& x, int64_t heads) {
 template <class T>
 Var<T> Graph<T>::sum_heads(const Var<T>& x, int64_t heads) {
   Tensor<T> value(x.rows(), x.cols() / heads);
-  sum_rows<T>(x.m(), value.m, heads);
+  if (!ctx_.planning) sum_rows<T>(x.m(), value.m, heads);
   Var<T> y = result(std::move(value), x.grad != nullptr);
   copy_backward(x, y, x.rows(), x.cols(), &repeat_rows<T>, heads);
   return y;
@@ -89,7 +89,7 @@ Var<T> Graph<T>::sum_heads(const Var<T>& x, int64_t heads) {
 template <class T>
 Var<T> Graph<T>::spread_heads(const Var<T>& x, int64_t heads) {
   Tensor<T> value(x.rows() * heads, x.cols());
-  spread_rows<T>(x.m(), value.m, heads);
+  if (!ctx_.planning) spread_rows<T>(x.m(), value.m, heads);
   Var<T> y = result(std::move(value), x.grad != nullptr);
   copy_backward(x, y, x.rows(), x.cols(), &collect_rows<T>, heads);
   return y;
@@ -98,7 +98,7 @@ Var<T> Graph<T>::spread_heads(const Var<T>& x, int64_t heads) {
 template <class T>
 Var<T> Graph<T>::collect_heads(const Var<T>& x, int64_t heads) {
   Tensor<T> value(x.rows() / heads, x.cols());
-  collect_rows<T>(x.m(), value.m, heads);
+  if (!ctx_.planning) collect_rows<T>(x.m(), value.m, heads);
   Var<T> y = result(std::move(value), x.grad != nullptr);
   copy_backward(x, y, x.rows(), x.cols(), &spread_rows<T>, heads);
   return y;
@@ -143,7 +143,7 @@ template <class T>
 Var<T> Graph<T>::add_bias(const Var<T>& x, const Parameter<T>* bias) {
   if (!bias) return x;
   Tensor<T> value(x.rows(), x.cols());
-  for (int64_t r = 0; r < x.rows(); ++r) {
+  for (int64_t r = 0; r < x.rows() && !ctx_.planning; ++r) {
     for (int64_t c = 0; c < x.cols(); ++c) {
       value.m.row(r)[c] = x.m().row(r)[c] + bias->vector()[c];
     }

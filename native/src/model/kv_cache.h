@@ -24,7 +24,9 @@ class KvCache {
   }
 
   // Copies `rows` rows of one layer behind the sequence's length, which `advance` then moves.
-  void append(int64_t layer, int64_t sequence, const T* k, const T* v, int64_t rows) {
+  // While a run is planned, its memory is allocated only.
+  void append(int64_t layer, int64_t sequence, const T* k, const T* v, int64_t rows,
+              bool planning = false) {
     Entry& e = layers_[layer][sequence];
     const int64_t needed = lengths_[sequence] + rows;
     if (!e.k || e.k.rows() < needed) {
@@ -32,6 +34,7 @@ class KvCache {
       grow(e.k, capacity, lengths_[sequence]);
       grow(e.v, capacity, lengths_[sequence]);
     }
+    if (planning) return;
     const auto bytes = static_cast<size_t>(rows * width_) * sizeof(T);
     std::memcpy(e.k.m.row(lengths_[sequence]), k, bytes);
     std::memcpy(e.v.m.row(lengths_[sequence]), v, bytes);

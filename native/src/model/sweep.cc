@@ -52,7 +52,13 @@ int64_t logits_width(const Model<T>& model, const SweepRequest<T>& r) {
 }
 
 template <class T>
-void size_for(ReadoutResult<T>& out, const Readout& readout, int64_t width, int64_t rows) {
+void size_for(const Context& ctx, ReadoutResult<T>& out, const Readout& readout, int64_t width,
+              int64_t rows) {
+  if (ctx.planning) {
+    const auto size = static_cast<int64_t>(sizeof(T));
+    return MemoryPlan::count(
+        rows * (width * size + (readout.argmax ? 4 : 0) + (readout.logsumexp ? size : 0)));
+  }
   out.logits.resize(static_cast<size_t>(rows * width));
   if (readout.argmax) out.argmax.resize(static_cast<size_t>(rows));
   if (readout.logsumexp) out.logsumexp.resize(static_cast<size_t>(rows));
@@ -120,8 +126,8 @@ SweepResult<T> sweep(Context& ctx, const Model<T>& model, const SweepRequest<T>&
   const auto variants = static_cast<int64_t>(request.variants.size());
   const int64_t width = items ? logits_width(model, request) : 0;
   SweepResult<T> result;
-  size_for(result.base, request.readout, width, items);
-  size_for(result.variants, request.readout, width, variants * items);
+  size_for(ctx, result.base, request.readout, width, items);
+  size_for(ctx, result.variants, request.readout, width, variants * items);
 
   // Where only END can change, or nothing but END is read and positions cannot interact.
   const bool rows_suffice = !request.all_positions || request.freeze != Freeze::none;

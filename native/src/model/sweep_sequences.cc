@@ -56,6 +56,7 @@ void sweep_sequences(Context& ctx, const Model<T>& model, const SweepChunk<T>& c
     chunk.store_base(read(decoder, entering.back()));
   }
   for (size_t v = 0; v < chunk.request.variants.size(); ++v) {
+    if (ctx.planning && v > 0) break;  // all need the same memory
     std::vector<Edit<T>> edits;
     int64_t first = layers;
     for (const VariantEdit& e : chunk.request.variants[v]) {

@@ -172,6 +172,7 @@ typename Taps<T>::Selection Taps<T>::select(const Site& site, int64_t cols,
 // large. Neighbouring spans are one piece.
 template <class Spans, class Move>
 void in_pieces(Context& ctx, const Spans& spans, int64_t size, const Move& move) {
+  if (ctx.planning) return;
   constexpr int64_t kPiece = 32768, kParallel = 131072;
   Spans pieces;
   for (const auto& s : spans) {
@@ -318,15 +319,16 @@ Var<T> Taps<T>::call(Tape* tape, const Edit<T>& e, const Var<T>& x, const Patter
     });
   };
   copy(x.value.data(), y.value.data());
-  CallResult result;
+  CallResult result{};
   if (where.size == x.value.size()) {
-    result = e.call(ctx_, y.value);  // the selection is the whole value, in its order
+    if (!ctx_.planning)
+      result = e.call(ctx_, y.value);  // the selection is the whole value, in its order
   } else {
     Tensor<T> values(1, where.size);
     in_pieces(ctx_, where.spans, where.size, [&](int64_t offset, int64_t at, int64_t length) {
       std::copy_n(x.value.data() + offset, length, values.data() + at);
     });
-    result = e.call(ctx_, values);
+    if (!ctx_.planning) result = e.call(ctx_, values);
     in_pieces(ctx_, where.spans, where.size, [&](int64_t offset, int64_t at, int64_t length) {
       std::copy_n(values.data() + at, length, y.value.data() + offset);
     });

@@ -1,11 +1,6 @@
 #include "model/weights.h"
 
-#include <cmath>
-#include <cstring>
-
 #include "base/check.h"
-#include "base/file.h"
-#include "base/tensor.h"
 #include "ops/linear.h"
 
 namespace keyheads {
@@ -20,87 +15,6 @@ std::unique_ptr<Parameter<T>> make_parameter(const SlotRef& ref, int64_t rows, i
   p->hold = allocate(static_cast<size_t>(p->w.bytes()), Purpose::weights);
   p->w.data = p->hold.get();
   return p;
-}
-
-float widen_half(uint16_t half) {
-  const int sign = half >> 15, exponent = (half >> 10) & 31, fraction = half & 1023;
-  const float magnitude = exponent == 31 ? (fraction ? NAN : INFINITY)
-                          : exponent == 0
-                              ? std::ldexp(static_cast<float>(fraction), -24)
-                              : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-  return sign ? -magnitude : magnitude;
-}
-
-float widen_bfloat16(uint16_t bits) {
-  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-  float value;
-  std::memcpy(&value, &wide, sizeof value);
-  return value;
-}
-
-// The slot's part of a stored [first, second] tensor, converted, as (out, in).
-template <class Stored, class T, class Widen>
-void convert(const std::vector<char>& bytes, const TensorSource& s, int64_t second, Mat<T> out,
-             Widen widen) {
-  for (int64_t n = 0; n < out.rows; ++n) {
-    const int64_t row = s.start + n / s.length * s.stride + n % s.length;
-    for (int64_t k = 0; k < out.cols; ++k) {
-      const int64_t index = s.transpose ? k * second + row : row * second + k;
-      Stored value;
-      std::memcpy(&value, bytes.data() + index * static_cast<int64_t>(sizeof value), sizeof value);
-      out.row(n)[k] = static_cast<T>(widen(value));
-    }
-  }
-}
-
-int64_t bytes_per_element(const std::string& dtype) {
-  if (dtype == "F32") return 4;
-  if (dtype == "F64") return 8;
-  if (dtype == "BF16" || dtype == "F16") return 2;
-  fail("BAD_CHECKPOINT", "dtype ", dtype, " is not one of F32, F64, F16, BF16");
-}
-
-// Rows of a slot out of a file: conversion, transposition and the slot's part of a fused tensor.
-template <class T>
-void load_rows(const TensorSource& s, Mat<T> rows) {
-  const bool vector = s.shape.size() == 1;
-  const int64_t first = s.shape.empty() ? 0 : s.shape[0];
-  const int64_t second = vector ? 1 : (s.shape.size() == 2 ? s.shape[1] : 0);
-  const int64_t out = s.transpose ? second : first, in = s.transpose ? first : second;
-  const int64_t n = rows.rows - 1;
-  const int64_t last = s.length < 1 ? out : s.start + n / s.length * s.stride + n % s.length;
-  if (s.start < 0 || s.stride < 0 || last >= out || in != rows.cols) {
-    fail("BAD_CHECKPOINT", s.file, ": ", describe(s.ref), " wants [", rows.rows, ", ", rows.cols,
-         "] but rows ", s.start, " to ", last, " of a tensor [", out, ", ", in, "] were given");
-  }
-  const int64_t width = bytes_per_element(s.dtype);
-  const std::vector<char> bytes = read_bytes(s.file, s.offset, first * second * width);
-  const auto same = [](auto value) { return value; };
-  if (s.dtype == "F32") convert<float>(bytes, s, second, rows, same);
-  if (s.dtype == "F64") convert<double>(bytes, s, second, rows, same);
-  if (s.dtype == "F16") convert<uint16_t>(bytes, s, second, rows, widen_half);
-  if (s.dtype == "BF16") convert<uint16_t>(bytes, s, second, rows, widen_bfloat16);
-}
-
-// One slot out of the tensors that hold it, in ascending order of its rows.
-template <class T>
-void load_parameter(Context& ctx, const std::vector<const TensorSource*>& parts,
-                    const Parameter<T>& p) {
-  Tensor<T> matrix(p.w.n, p.w.k);
-  int64_t row = 0;
-  for (const TensorSource* part : parts) {
-    const auto [first, last] = part->rows;
-    if (first != row || last <= first || last > p.w.n) {
-      fail("BAD_CHECKPOINT", describe(part->ref), ": rows ", first, " to ", last,
-           " were given after the first ", row, " of ", p.w.n);
-    }
-    load_rows<T>(*part, {matrix.m.row(first), last - first, p.w.k, p.w.k});
-    row = last;
-  }
-  if (row != p.w.n) {
-    fail("BAD_CHECKPOINT", describe(p.ref), " has ", p.w.n, " rows; only ", row, " were given");
-  }
-  write_parameter(ctx, p, matrix.data());
 }
 
 }  // namespace
@@ -122,6 +36,7 @@ Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSour
   for (const auto& source : sources) given[source.ref].push_back(&source);
   const auto total = static_cast<int64_t>(given.size());
   int64_t done = 0;
+  Files files;
   const auto take = [&](const SlotShape& shape, int64_t layer) -> const Parameter<T>* {
     const SlotRef ref{shape.slot, layer, shape.expert};
     const auto found = given.find(ref);
@@ -130,8 +45,9 @@ Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSour
       return nullptr;
     }
     check_cancelled(ctx);
+    check_sources(files, ref, shape.rows, shape.cols, found->second);
     auto parameter = make_parameter<T>(ref, shape.rows, shape.cols, storage);
-    load_parameter(ctx, found->second, *parameter);
+    if (!ctx.planning) load_weight(ctx, files, found->second, parameter->w);
     given.erase(found);
     if (ctx.progress) ctx.progress(++done, total);
     return (all_[ref] = std::move(parameter)).get();

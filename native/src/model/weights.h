@@ -9,22 +9,11 @@
 #include "base/context.h"
 #include "base/memory.h"
 #include "base/view.h"
+#include "model/load.h"
 #include "model/slots.h"
 #include "model/spec.h"
 
 namespace keyheads {
-
-// Where the bytes of some or all rows of a slot are (TensorSource of binding.ts).
-struct TensorSource {
-  SlotRef ref;
-  int64_t rows[2];  // of the slot: first, last + 1
-  std::string file;
-  int64_t offset;
-  std::string dtype;
-  std::vector<int64_t> shape;
-  bool transpose;
-  int64_t start, length, stride;  // row rows[0] + n: start + n / length * stride + n % length
-};
 
 template <class T>
 struct Parameter {

@@ -148,37 +148,46 @@ KEYHEADS_INLINE const T* widened(const Bf16Pair* panel, int64_t k, int64_t cols,
   return to;
 }
 
+// What of W^T is packed at once; the chains go on from one part to the next.
+inline constexpr int64_t kPackedBytes = 16 << 20;
+
 // W^T is packed first, as strips of W's columns: the product is then that of linear.
 template <class T>
 void linear_input_grad_impl(Context& ctx, const LinearInputGrad<T>& a) {
   constexpr int64_t W = Simd<T>::kWidth;
-  const int64_t n = a.w.n, k = a.w.k;
+  const int64_t k = a.w.k;
   if (a.dx.rows == 0) return;
-  const int64_t strips = ceil_div(k, W), panels = ceil_div(n, kPanel);
-  T* packed =
-      align_up(static_cast<T*>(op_scratch(static_cast<size_t>(strips * W * n) * sizeof(T) + 128)));
-  const bool alone = n * k < kSmall;
-  a.w.visit([&](const auto& w) {
-    parallel_for(ctx, alone ? 1 : panels, [&](int64_t task) {
-      for (int64_t p = task; p < (alone ? panels : task + 1); ++p) {
-        const int64_t rows = smaller(kPanel, n - p * kPanel);
-        for (int64_t s = 0; s < strips; ++s) {
-          const int64_t cols = smaller(W, k - s * W);
-          T columns[W * kPanel];
-          T* to = packed + (s * n + p * kPanel) * W;
-          transpose(widened(w.panel(p), s * W, cols, columns), kPanel, cols, rows, to, W);
-          for (int64_t r = 0; cols < W && r < rows; ++r) {
-            for (int64_t c = cols; c < W; ++c) to[r * W + c] = 0;
+  const int64_t strips = ceil_div(k, W), all = ceil_div(a.w.n, kPanel);
+  const auto panel_bytes = strips * W * kPanel * static_cast<int64_t>(sizeof(T));
+  const int64_t part = smaller(all, larger<int64_t>(1, kPackedBytes / panel_bytes));
+  T* packed = align_up(static_cast<T*>(op_scratch(static_cast<size_t>(part * panel_bytes) + 128)));
+  for (int64_t first = 0; first < all; first += part) {
+    const int64_t panels = smaller(part, all - first);
+    const int64_t n0 = first * kPanel, n = smaller(panels * kPanel, a.w.n - n0);
+    const bool alone = n * k < kSmall;
+    a.w.visit([&](const auto& w) {
+      parallel_for(ctx, alone ? 1 : panels, [&](int64_t task) {
+        for (int64_t p = task; p < (alone ? panels : task + 1); ++p) {
+          const int64_t rows = smaller(kPanel, n - p * kPanel);
+          for (int64_t s = 0; s < strips; ++s) {
+            const int64_t cols = smaller(W, k - s * W);
+            T columns[W * kPanel];
+            T* to = packed + (s * n + p * kPanel) * W;
+            transpose(widened(w.panel(first + p), s * W, cols, columns), kPanel, cols, rows, to, W);
+            for (int64_t r = 0; cols < W && r < rows; ++r) {
+              for (int64_t c = cols; c < W; ++c) to[r * W + c] = 0;
+            }
           }
         }
-      }
+      });
     });
-  });
-  const int64_t group = kPanel / W;
-  product<T, T>(ctx, {a.dx.data, a.dx.rows, k, a.dx.stride}, {a.dy.data, a.dy.rows, n, a.dy.stride},
-                n, a.accumulate, nullptr, group, [&](int64_t g) {
-                  return Right<T>{packed + g * group * W * n, W, W * n};
-                });
+    const int64_t group = kPanel / W;
+    product<T, T>(ctx, {a.dx.data, a.dx.rows, k, a.dx.stride},
+                  {a.dy.data + n0, a.dy.rows, n, a.dy.stride}, n, a.accumulate || first > 0,
+                  nullptr, group, [&](int64_t g) {
+                    return Right<T>{packed + g * group * W * n, W, W * n};
+                  });
+  }
 }
 
 template <class T>

@@ -18,6 +18,7 @@
   DECLARE_OP_FOR(KEYHEADS_ONLY_ISA, name, Args)                  \
   template <class T>                                             \
   KEYHEADS_INLINE void name(Context& ctx, const Args<T>& args) { \
+    if (ctx.planning) return;                                    \
     KEYHEADS_ONLY_ISA::name(ctx, args);                          \
   }
 #define DECLARE_OP_BF16 DECLARE_OP
@@ -25,6 +26,7 @@
 #define DISPATCH_OP(name, Args, best)                            \
   template <class T>                                             \
   KEYHEADS_INLINE void name(Context& ctx, const Args<T>& args) { \
+    if (ctx.planning) return;                                    \
     switch (ctx.isa) {                                           \
       case Isa::v4_bf16:                                         \
         return best::name(ctx, args);                            \

@@ -1,5 +1,5 @@
 // One call into the engine: a job number, an AbortSignal that cancels it, errors with a stack.
-import { type Binding, type Control, loadBinding } from "@keyheads/native";
+import { type Binding, type Control, loadBinding, type MemoryPlan } from "@keyheads/native";
 import { callNative, type ErrorCode, KeyheadsError } from "./errors.ts";
 import { insideHook } from "./inside-hook.ts";
 
@@ -42,4 +42,15 @@ export async function callEngine<T>(
   } finally {
     signal?.removeEventListener("abort", cancel);
   }
+}
+
+/** A call that is planned instead: what it would need in memory. */
+export async function planCall(
+  call: (binding: Binding, control: Control) => Promise<unknown>,
+  options?: CallOptions,
+): Promise<MemoryPlan> {
+  return await callEngine(
+    async (binding, control) => (await call(binding, { ...control, plan: true })) as MemoryPlan,
+    options,
+  );
 }

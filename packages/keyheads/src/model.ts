@@ -3,8 +3,13 @@
 import { freemem } from "node:os";
 import { basename, join, resolve } from "node:path";
 import type {
+  BackwardResult,
   Batch,
+  Binding,
+  Control,
   FloatArray,
+  ForwardResult,
+  MemoryPlan,
   ModelDtype,
   ModelHandle,
   ModelSpec,
@@ -24,7 +29,7 @@ import {
   layoutsOf,
   sitesOf,
 } from "./activation-cache.ts";
-import { type CallOptions, callEngine, engine } from "./engine.ts";
+import { type CallOptions, callEngine, engine, planCall } from "./engine.ts";
 import { KeyheadsError } from "./errors.ts";
 import { type GenerateOptions, generateTokens } from "./generate.ts";
 import { OwnedHandle } from "./handle.ts";
@@ -153,6 +158,13 @@ export interface SweepOptions extends Omit<SweepRequest, "batch"> {
   readonly sequences: readonly Sequence[];
 }
 
+/** A run, or a trainer of slices, to be planned. */
+export type PlannedRun =
+  | { readonly forward: ForwardOptions }
+  | { readonly backward: BackwardOptions }
+  | { readonly sweep: SweepOptions }
+  | { readonly trainer: readonly Slice[] };
+
 export class Model implements Disposable {
   readonly folder: string;
   /** Last part of the folder's path. */
@@ -239,8 +251,32 @@ export class Model implements Disposable {
     return pack(sequences, this.spec);
   }
 
+  /**
+   * What a run would need in memory, counted by the engine's own code without computing anything:
+   * weights, what caches and trainers hold, the run at its largest, and its results. With a memory
+   * budget every run is planned so before it begins.
+   *
+   * @example
+   * const { peakBytes } = await model.plan({ forward: { sequences, readout: { logits: "all" } } });
+   */
+  async plan(run: PlannedRun, call?: CallOptions): Promise<MemoryPlan> {
+    if ("forward" in run) return await this.#forward(run.forward, planCall);
+    if ("backward" in run) return await this.#backward(run.backward, planCall);
+    if ("sweep" in run) return await this.#sweep(run.sweep, planCall, call);
+    const { trainer: slices } = run;
+    return await planCall(
+      (binding, control) => binding.createTrainer(this.handle, { slices }, control),
+      call,
+    );
+  }
+
   /** One forward pass over a batch of sequences, with captures, edits and the logits asked for. */
   async forward(options: ForwardOptions): Promise<ForwardOutput> {
+    const { captures, ...result } = await this.#forward(options, callEngine<ForwardResult>);
+    return { ...result, captures: [...captures], offsets: this.pack(options.sequences).offsets };
+  }
+
+  async #forward<R>(options: ForwardOptions, through: Through<ForwardResult, R>): Promise<R> {
     const batch = this.pack(options.sequences);
     const readout = options.readout && toReadout(options.readout, batch);
     const rest = {
@@ -249,20 +285,30 @@ export class Model implements Disposable {
       ...this.#range(options),
       ...(readout && { readout }),
     };
-    const result = await withInterventions(
+    return await withInterventions(
       this.#hooks.before(options.edits),
       { spec: this.spec, dtype: this.dtype, batch },
       (edits) =>
-        callEngine(
+        through(
           (binding, control) => binding.forward(this.handle, { ...rest, edits }, control),
           options,
         ),
     );
-    return { ...result, captures: [...result.captures], offsets: batch.offsets };
   }
 
   /** Value and gradient, at hook points, of an objective. */
   async backward(options: BackwardOptions): Promise<BackwardOutput> {
+    const result = await this.#backward(options, callEngine<BackwardResult>);
+    const { captures, gradients } = result;
+    return {
+      ...result,
+      captures: [...captures],
+      gradients: [...gradients],
+      offsets: this.pack(options.sequences).offsets,
+    };
+  }
+
+  async #backward<R>(options: BackwardOptions, through: Through<BackwardResult, R>): Promise<R> {
     const batch = this.pack(options.sequences);
     const weights = toFloats(options.objective.weights, this.dtype);
     const rest = {
@@ -272,22 +318,15 @@ export class Model implements Disposable {
       objective: { ...options.objective, weights },
       ...this.#range(options),
     };
-    const result = await withInterventions(
+    return await withInterventions(
       this.#hooks.before(options.edits),
       { spec: this.spec, dtype: this.dtype, batch },
       (edits) =>
-        callEngine(
+        through(
           (binding, control) => binding.backward(this.handle, { ...rest, edits }, control),
           options,
         ),
     );
-    const { captures, gradients } = result;
-    return {
-      ...result,
-      captures: [...captures],
-      gradients: [...gradients],
-      offsets: batch.offsets,
-    };
   }
 
   /**
@@ -376,7 +415,15 @@ export class Model implements Disposable {
   }
 
   /** One base run and many variants of it (see SweepRequest in native/binding.ts). */
-  async sweep({ sequences, ...rest }: SweepOptions, call?: CallOptions): Promise<SweepResult> {
+  async sweep(options: SweepOptions, call?: CallOptions): Promise<SweepResult> {
+    return await this.#sweep(options, callEngine<SweepResult>, call);
+  }
+
+  async #sweep<R>(
+    { sequences, ...rest }: SweepOptions,
+    through: Through<SweepResult, R>,
+    call?: CallOptions,
+  ): Promise<R> {
     const batch = this.pack(sequences);
     const [hook] = this.#hooks.list();
     if (hook) {
@@ -385,7 +432,7 @@ export class Model implements Disposable {
         `a sweep cannot apply the model's hook at ${hook.name}; remove it first`,
       );
     }
-    return await callEngine(
+    return await through(
       (binding, control) => binding.sweep(this.handle, { batch, ...rest }, control),
       call,
     );
@@ -491,6 +538,12 @@ export class Model implements Disposable {
     );
   }
 }
+
+/** How a call reaches the engine: to be run, or to be planned. */
+type Through<T, R> = (
+  call: (binding: Binding, control: Control) => Promise<T>,
+  options?: CallOptions,
+) => Promise<R>;
 
 interface ModelParts {
   readonly folder: string;

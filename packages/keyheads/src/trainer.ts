@@ -2,6 +2,9 @@
 // The engine holds the state; everything outside the slices keeps its bits.
 import type {
   AccumulateResult,
+  Binding,
+  Control,
+  MemoryPlan,
   Objective,
   Slice,
   TrainerHandle,
@@ -9,7 +12,7 @@ import type {
   UpdateRequest,
   UpdateResult,
 } from "@keyheads/native";
-import { type CallOptions, callEngine } from "./engine.ts";
+import { type CallOptions, callEngine, planCall } from "./engine.ts";
 import { OwnedHandle } from "./handle.ts";
 import { type Intervention, withInterventions } from "./interventions.ts";
 import type { Model } from "./model.ts";
@@ -37,6 +40,21 @@ export class Trainer implements Disposable {
 
   /** Adds the gradient of one weighted loss. */
   async accumulate(options: LossOptions): Promise<AccumulateResult> {
+    return await this.#accumulate(options, callEngine<AccumulateResult>);
+  }
+
+  /** What accumulate would need in memory, counted without computing anything. */
+  async plan(options: LossOptions): Promise<MemoryPlan> {
+    return await this.#accumulate(options, planCall);
+  }
+
+  async #accumulate<R>(
+    options: LossOptions,
+    through: (
+      call: (binding: Binding, control: Control) => Promise<AccumulateResult>,
+      options?: CallOptions,
+    ) => Promise<R>,
+  ): Promise<R> {
     const { model } = this;
     const batch = model.pack(options.sequences);
     const objective = {
@@ -48,7 +66,7 @@ export class Trainer implements Disposable {
       model.interventions(options.edits),
       { spec, dtype, batch },
       (edits) =>
-        callEngine(
+        through(
           (binding, control) =>
             binding.accumulate(this.#handle.value, { batch, objective, edits }, control),
           options,

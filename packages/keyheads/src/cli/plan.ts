@@ -1,24 +1,24 @@
 /**
- * The memory and time plan of --dry-run: counts of multiplications and bytes from sizes alone. The
- * time is a rough guess from a cautious fixed rate, and says so; the memory is an upper estimate.
+ * The memory and time plan of --dry-run. The time is a rough guess from counts of multiplications and
+ * a cautious fixed rate, and says so; the memory of runs is the engine's own plan.
  */
 import { availableParallelism } from "node:os";
 import type { ModelDtype, ModelSpec } from "@keyheads/native";
 import type { Blueprint } from "./blueprint.ts";
-import { countByPart } from "./parameters.ts";
 import { byteSize, count, duration, table } from "./table.ts";
+import { Weightless } from "./weightless.ts";
 
 /** Floating-point operations a second and thread that small and middling products reach. */
 const flopsPerThread = 15e9;
 /** Tokens that run at once, unless a command says otherwise. */
 const batchTokens = 8192;
 
-/** One part of a command's work, in numbers of the element type. */
+/** One part of a command's work. */
 export interface Step {
   readonly what: string;
   readonly flops: number;
-  /** Numbers that must be in memory at once, beside the weights. */
-  readonly numbers: number;
+  /** Bytes that must be in memory at once, beside the weights; `width` is those of a number. */
+  bytes(model: Weightless, width: number): Promise<number> | number;
 }
 
 export interface Plan {
@@ -31,21 +31,20 @@ export interface Plan {
   readonly assumed: string;
 }
 
-export function toPlan(
-  { files, spec }: Blueprint,
+export async function toPlan(
+  blueprint: Blueprint,
   steps: readonly Step[],
   { dtype, threads }: { dtype: ModelDtype; threads: number | undefined },
-): Plan {
+): Promise<Plan> {
+  using model = await Weightless.open(blueprint, dtype);
   const width = dtype === "f64" ? 8 : 4;
   const workers = threads ?? availableParallelism();
   const rate = (flopsPerThread * workers) / (dtype === "f64" ? 2 : 1);
-  const planned = steps.map(({ what, flops, numbers }) => ({
-    what,
-    flops,
-    bytes: numbers * width,
-    seconds: flops / rate,
-  }));
-  const weightBytes = countByPart(files, spec).total * (dtype === "bf16" ? 2 : width);
+  const planned: Plan["steps"][number][] = [];
+  for (const { what, flops, ...step } of steps) {
+    planned.push({ what, flops, bytes: await step.bytes(model, width), seconds: flops / rate });
+  }
+  const { weightBytes } = model;
   const flops = planned.reduce((sum, step) => sum + step.flops, 0);
   return {
     weightBytes,
@@ -90,7 +89,14 @@ export function forwardStep(
     tokens * tokenFlops(spec) +
     attention * spec.layers * spec.heads * spec.dHead +
     rows * 2 * spec.dModel * spec.vocab;
-  return { what, flops: flops * runs, numbers: activations(spec, tokens, rows) };
+  const together = firstTokens(lengths, batchTokens);
+  const share = tokens === 0 ? 0 : sum(together) / tokens;
+  const read = rows === lengths.length ? together.length : Math.ceil(rows * share);
+  return {
+    what,
+    flops: flops * runs,
+    bytes: (model) => (together.length > 0 ? model.forwardBytes(together, read) : 0),
+  };
 }
 
 /** The END-row chain of every head and MLP (docs/method.md): H more rows a layer and item. */
@@ -106,7 +112,7 @@ export function chainStep(what: string, spec: ModelSpec, items: number): Step {
   flops += rows * 2 * spec.dModel * spec.vocab;
   const together = Math.min(items, Math.max(1, Math.floor(batchTokens / rows)));
   const numbers = together * rows * (2 * spec.dModel + 2 * spec.dMlp + spec.vocab);
-  return { what, flops: flops * items, numbers };
+  return { what, flops: flops * items, bytes: (_, width) => numbers * width };
 }
 
 /** Updates of `trained` parameters; backward costs twice a forward run. */
@@ -116,9 +122,14 @@ export function trainingStep(
   { tokens, updates, trained }: { tokens: number; updates: number; trained: number },
 ): Step {
   const flops = 3 * updates * tokens * (tokenFlops(spec) + 2 * spec.dModel * spec.vocab);
-  const kept =
-    tokens * spec.layers * (8 * spec.dModel + 3 * spec.dMlp + 4 * spec.heads * spec.dHead);
-  return { what, flops, numbers: kept + 2 * tokens * spec.vocab + 3 * trained };
+  const length = Math.min(32, spec.context, tokens);
+  const lengths = new Array<number>(Math.ceil(tokens / Math.max(length, 1))).fill(length);
+  return {
+    what,
+    flops,
+    // beside the run: gradients, two moments, and masters of rounded weights
+    bytes: async (model, width) => (await model.backwardBytes(lengths)) + 4 * trained * width,
+  };
 }
 
 function tokenFlops(spec: ModelSpec): number {
@@ -130,12 +141,14 @@ function mlpFlops({ dModel, dMlp, gated, expertsPerToken }: ModelSpec): number {
   return 2 * dModel * dMlp * (gated ? 3 : 2) * Math.max(1, expertsPerToken);
 }
 
-function activations(spec: ModelSpec, tokens: number, rows: number): number {
-  const together = Math.min(tokens, batchTokens);
-  const share = tokens === 0 ? 0 : together / tokens;
-  const { dModel, dMlp, heads, kvHeads, dHead, vocab } = spec;
-  const perToken = 4 * dModel + 2 * dMlp + (2 * heads + 2 * kvHeads) * dHead;
-  return Math.ceil(together * perToken + rows * share * vocab);
+/** The first lengths that hold no more than so many tokens in all, and at least one of them. */
+function firstTokens(lengths: readonly number[], most: number): number[] {
+  let tokens = 0;
+  const cut = lengths.findIndex((length, i) => {
+    tokens += length;
+    return i > 0 && tokens > most;
+  });
+  return lengths.slice(0, cut < 0 ? lengths.length : cut);
 }
 
 function sum(values: readonly number[]): number {

@@ -38,7 +38,7 @@ export async function withModel(
   const shared = { model: basename(folder), device: values.device, dtype };
   if (values.dryRun) {
     const blueprint = await openBlueprint(folder);
-    const plan = toPlan(blueprint, await work.plan(blueprint), { ...values, dtype });
+    const plan = await toPlan(blueprint, await work.plan(blueprint), { ...values, dtype });
     return dryRunOutput(shared, plan, values);
   }
   const start = performance.now();

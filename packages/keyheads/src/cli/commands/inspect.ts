@@ -19,19 +19,22 @@ export const command = defineCommand({
   options: optional,
   async run({ target }) {
     const blueprint = await openBlueprint(await resolveModel(target));
-    const data = describe(blueprint);
+    const data = await describe(blueprint);
     return { data, text: () => show(data) };
   },
 });
 
-function describe(blueprint: Blueprint) {
+async function describe(blueprint: Blueprint) {
   const { spec, files, tokenizer } = blueprint;
   const { inverseFrequencies, windows, ...rest } = spec;
   const shape = { ...rest, windows: [...windows], rotated: 2 * inverseFrequencies.length };
   const lengths = new Array<number>(planItems).fill(Math.min(32, spec.context));
-  const memory = (dtype: ModelDtype) => {
+  const memory = async (dtype: ModelDtype) => {
     const forward = forwardStep("forward", spec, lengths);
-    const { weightBytes, peakBytes } = toPlan(blueprint, [forward], { dtype, threads: undefined });
+    const { weightBytes, peakBytes } = await toPlan(blueprint, [forward], {
+      dtype,
+      threads: undefined,
+    });
     return { weightBytes, forwardBytes: peakBytes - weightBytes };
   };
   const stored = [...files.tensors.values()];
@@ -47,15 +50,15 @@ function describe(blueprint: Blueprint) {
     memory: {
       items: planItems,
       tokens: lengths[0],
-      f32: memory("f32"),
-      bf16: memory("bf16"),
-      f64: memory("f64"),
+      f32: await memory("f32"),
+      bf16: await memory("bf16"),
+      f64: await memory("f64"),
     },
     hooks: listHooks(spec),
   };
 }
 
-type Shape = ReturnType<typeof describe>["shape"];
+type Shape = Awaited<ReturnType<typeof describe>>["shape"];
 
 function describeBlock(shape: Shape): string {
   const norms = { pre: "before", post: "after", both: "before and after" }[shape.normPlacement];
@@ -75,7 +78,7 @@ function describeAttention(shape: Shape): string {
   return parts.length > 0 ? parts.join(", ") : "all keys before";
 }
 
-function show(data: ReturnType<typeof describe>): string {
+function show(data: Awaited<ReturnType<typeof describe>>): string {
   const { shape, parameters, memory } = data;
   const parts = ["embedding", "unembedding", "attention", "mlps", "norms"] as const;
   const unique = [

@@ -1,0 +1,23 @@
+#pragma once
+#include "ops/op.h"
+
+namespace keyheads::ops {
+
+// Types that checkpoint files hold.
+enum class Stored : uint8_t { f32, f64, f16, bf16 };
+
+// W[row0 + r, col0 + c] = number r * row_step + c * col_step of `data`, converted and rounded as W
+// is stored. One of the steps is 1; col0 is even. On the calling thread: a file is packed piece by
+// piece, by many threads.
+template <class T>
+struct PackStored {
+  Weight<T> w;       // (N, K)  =, in the given rows and columns
+  const void* data;  // numbers of `type`, at any alignment
+  Stored type;
+  int64_t row_step, col_step;
+  int64_t row0, rows, col0, cols;
+};
+
+DECLARE_OP(pack_stored, PackStored)
+
+}  // namespace keyheads::ops
