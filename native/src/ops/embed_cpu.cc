@@ -19,9 +19,8 @@ KEYHEADS_INLINE void scaled_row(const Bf16Pair* w, T factor, T* y, int64_t cols)
 template <class T>
 void embed_impl(Context& ctx, const Embed<T>& a) {
   a.w.visit([&](const auto& w) {
-    for_rows(ctx, a.y.rows, 4 * a.y.cols, [&](int64_t m) {
-      scaled_row(&w.at(a.ids[m], 0), a.factor, a.y.row(m), a.y.cols);
-    });
+    for_rows(ctx, a.y.rows, 4 * a.y.cols,
+             [&](int64_t m) { scaled_row(&w.at(a.ids[m], 0), a.factor, a.y.row(m), a.y.cols); });
   });
 }
 

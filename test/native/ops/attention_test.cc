@@ -100,18 +100,18 @@ struct AttentionCase {
     Buffers<float> one, many;
     for (Buffers<float>* b : {&one, &many}) declare(s, *b);
     { const ScratchUse of_tests_before; }
-    const int64_t before = memory_info().bytes;
+    const int64_t before = memory_info().scratch_bytes;
     for (Buffers<float>* b : {&one, &many}) {
       const ScratchUse scratch;
       Context ctx = context(detect_isa(), b == &one ? 1 : 3);
       forward(ctx, s, *b);
       backward(ctx, s, *b);
-      const int64_t used = memory_info().bytes - before;
+      const int64_t used = memory_info().scratch_bytes - before;
       if (used <= 0 || used > s[kLengths] * s[kLengths]) {
         report.fail(describe(detect_isa(), s) + ": " + std::to_string(used) + " bytes of scratch");
       }
     }
-    if (memory_info().bytes != before) report.fail("scratch memory was not given back");
+    if (memory_info().scratch_bytes != before) report.fail("scratch memory was not given back");
     for (const char* name : {"z", "dq", "dk", "dv"}) {
       if (!same(one, many, name, 0, rows_of(s))) {
         report.fail(describe(detect_isa(), s) + ": " + name + " has other bits with 3 threads");
