@@ -59,7 +59,7 @@ describe("Model.load", () => {
     cpSync(join(fixture("llama"), "config.json"), join(folder, "tokenizer.model"));
     using other = await Model.load(folder);
     expect(() => other.needTokenizer()).toThrow(
-      /it has tokenizer.model, which is not read: convert it/,
+      /it has tokenizer.model, which is not read. Make it with transformers: python -c/,
     );
     using planted = await Model.load(fixture("planted"));
     expect(planted.needTokenizer().encode("7*8=")).toHaveLength(4);
