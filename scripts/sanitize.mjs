@@ -11,13 +11,13 @@ const builds = [
     name: "address",
     sanitize: "address,undefined",
     // Every op; some with random shapes too.
-    runs: [[], ["--fuzz", "10"]],
+    runs: [[], ["--fuzz", "10", "--seed", "1"]],
     env: { ASAN_OPTIONS: "detect_leaks=1:detect_stack_use_after_return=1" },
   },
   {
     name: "thread",
     sanitize: "thread",
-    runs: [["pool"], ["--fuzz", "20"]],
+    runs: [["pool"], ["--fuzz", "20", "--seed", "1"]],
     env: { TSAN_OPTIONS: "halt_on_error=1:second_deadlock_stack=1" },
   },
 ];
