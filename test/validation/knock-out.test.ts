@@ -177,7 +177,11 @@ describe.each(fixtures)("%s", (name) => {
     using model = await Model.load(fixture(name));
     const { items } = await readGolden(name);
     const ragged = [...items, ...items.map((item) => shorten(item))];
-    const sets = [[{ layer: 1, head: 0 }], [mlp(1)], [{ layer: 0, head: 1 }, mlp(model.spec.layers - 1)]];
+    const sets = [
+      [{ layer: 1, head: 0 }],
+      [mlp(1)],
+      [{ layer: 0, head: 1 }, mlp(model.spec.layers - 1)],
+    ];
     const run = (batch: number) =>
       ablate(model, ragged, sets, undefined, { batch, ablation: "mean" }, "task");
     expect(await run(1)).toEqual(await run(64));
