@@ -7,6 +7,7 @@ import type {
   Batch,
   Binding,
   Control,
+  Edit,
   FloatArray,
   ForwardResult,
   MemoryPlan,
@@ -260,8 +261,12 @@ export class Model implements Disposable {
    * const { peakBytes } = await model.plan({ forward: { sequences, readout: { logits: "all" } } });
    */
   async plan(run: PlannedRun, call?: CallOptions): Promise<MemoryPlan> {
-    if ("forward" in run) return await this.#forward(run.forward, planCall);
-    if ("backward" in run) return await this.#backward(run.backward, planCall);
+    if ("forward" in run) {
+      return await this.#forward(run.forward, this.pack(run.forward.sequences), planCall);
+    }
+    if ("backward" in run) {
+      return await this.#backward(run.backward, this.pack(run.backward.sequences), planCall);
+    }
     if ("sweep" in run) return await this.#sweep(run.sweep, planCall, call);
     const { trainer: slices } = run;
     return await planCall(
@@ -272,12 +277,16 @@ export class Model implements Disposable {
 
   /** One forward pass over a batch of sequences, with captures, edits and the logits asked for. */
   async forward(options: ForwardOptions): Promise<ForwardOutput> {
-    const { captures, ...result } = await this.#forward(options, callEngine<ForwardResult>);
-    return { ...result, captures: [...captures], offsets: this.pack(options.sequences).offsets };
+    const batch = this.pack(options.sequences);
+    const { captures, ...result } = await this.#forward(options, batch, callEngine<ForwardResult>);
+    return { ...result, captures: [...captures], offsets: batch.offsets };
   }
 
-  async #forward<R>(options: ForwardOptions, through: Through<ForwardResult, R>): Promise<R> {
-    const batch = this.pack(options.sequences);
+  async #forward<R>(
+    options: ForwardOptions,
+    batch: Batch,
+    through: Through<ForwardResult, R>,
+  ): Promise<R> {
     const readout = options.readout && toReadout(options.readout, batch);
     const rest = {
       batch,
@@ -285,31 +294,32 @@ export class Model implements Disposable {
       ...this.#range(options),
       ...(readout && { readout }),
     };
-    return await withInterventions(
-      this.#hooks.before(options.edits),
-      { spec: this.spec, dtype: this.dtype, batch },
-      (edits) =>
-        through(
-          (binding, control) => binding.forward(this.handle, { ...rest, edits }, control),
-          options,
-        ),
+    return await this.#intervened(options, batch, (edits) =>
+      through(
+        (binding, control) => binding.forward(this.handle, { ...rest, edits }, control),
+        options,
+      ),
     );
   }
 
   /** Value and gradient, at hook points, of an objective. */
   async backward(options: BackwardOptions): Promise<BackwardOutput> {
-    const result = await this.#backward(options, callEngine<BackwardResult>);
+    const batch = this.pack(options.sequences);
+    const result = await this.#backward(options, batch, callEngine<BackwardResult>);
     const { captures, gradients } = result;
     return {
       ...result,
       captures: [...captures],
       gradients: [...gradients],
-      offsets: this.pack(options.sequences).offsets,
+      offsets: batch.offsets,
     };
   }
 
-  async #backward<R>(options: BackwardOptions, through: Through<BackwardResult, R>): Promise<R> {
-    const batch = this.pack(options.sequences);
+  async #backward<R>(
+    options: BackwardOptions,
+    batch: Batch,
+    through: Through<BackwardResult, R>,
+  ): Promise<R> {
     const weights = toFloats(options.objective.weights, this.dtype);
     const rest = {
       batch,
@@ -318,15 +328,22 @@ export class Model implements Disposable {
       objective: { ...options.objective, weights },
       ...this.#range(options),
     };
-    return await withInterventions(
-      this.#hooks.before(options.edits),
-      { spec: this.spec, dtype: this.dtype, batch },
-      (edits) =>
-        through(
-          (binding, control) => binding.backward(this.handle, { ...rest, edits }, control),
-          options,
-        ),
+    return await this.#intervened(options, batch, (edits) =>
+      through(
+        (binding, control) => binding.backward(this.handle, { ...rest, edits }, control),
+        options,
+      ),
     );
+  }
+
+  /** Runs with the model's own hooks and then the call's edits. */
+  #intervened<R>(
+    { edits }: { readonly edits?: readonly Intervention[] },
+    batch: Batch,
+    run: (edits: Edit[]) => Promise<R>,
+  ): Promise<R> {
+    const place = { spec: this.spec, dtype: this.dtype, batch };
+    return withInterventions(this.#hooks.before(edits), place, run);
   }
 
   /**
@@ -353,12 +370,11 @@ export class Model implements Disposable {
     const sites = this.#sites(captures, batch);
     const layouts = layoutsOf(points, sites, { spec: this.spec, batch });
     this.#checkRoom(layouts.reduce((sum, { size }) => sum + size, 0));
-    const logits = { rows: "all", logits: "all" } as const;
     const { captures: values, ...output } = await this.forward({
       ...rest,
       sequences,
       captures,
-      ...(options.stopAtLayer === undefined && { readout: readout ?? logits }),
+      ...readingAll(options.stopAtLayer, readout),
     });
     const kept = layouts.map((layout, i) => new CachedActivation(layout, values[i] as FloatArray));
     return { ...output, cache: new ActivationCache(this.spec, kept) };
@@ -379,12 +395,11 @@ export class Model implements Disposable {
     hooks: readonly (readonly [site: string | SiteOptions, what: HookFunction | EditValue])[],
     options: RunWithHooksOptions = {},
   ): Promise<ForwardOutput> {
-    const logits = { rows: "all", logits: "all" } as const;
     return await this.forward({
       ...options,
       sequences,
       edits: hooks.map(([site, what]) => toIntervention(site, what)),
-      ...(options.stopAtLayer === undefined && { readout: options.readout ?? logits }),
+      ...readingAll(options.stopAtLayer, options.readout),
     });
   }
 
@@ -537,6 +552,14 @@ export class Model implements Disposable {
       }; keep fewer with names, heads, positions or items, or use smaller batches`,
     );
   }
+}
+
+/** All logits of a run that gets so far, unless another readout is asked for. */
+function readingAll(
+  stopAtLayer: number | undefined,
+  readout: ReadoutOptions = { rows: "all", logits: "all" },
+): Pick<ForwardOptions, "readout"> {
+  return stopAtLayer === undefined ? { readout } : {};
 }
 
 /** How a call reaches the engine: to be run, or to be planned. */

@@ -1,5 +1,6 @@
 // GPT-2 (Radford et al. 2019) as Hugging Face stores it: linear layers are Conv1D, [in, out], with
 // q, k and v side by side in one of them.
+import { unusedOfGpt2 } from "./names.ts";
 import { defineArch } from "./spec.ts";
 
 const transposed = (from: string) => ({ from, transpose: true }) as const;
@@ -41,17 +42,9 @@ export const gpt2 = defineArch({
     add_cross_attention: [false],
   },
   harmless: [
-    "n_ctx",
+    ...unusedOfGpt2,
     // The same product in another order and precision: no difference in float32 or float64.
     "reorder_and_upcast_attn",
-    "attn_pdrop",
-    "embd_pdrop",
-    "resid_pdrop",
-    "summary_activation",
-    "summary_first_dropout",
-    "summary_proj_to_labels",
-    "summary_type",
-    "summary_use_proj",
   ],
   weights: {
     embed: "wte.weight",

@@ -1,5 +1,6 @@
 // GPT-J (Wang & Komatsuzaki 2021): attention and MLP side by side under one norm, rotary positions
 // of adjacent dimensions, a bias of the output projection.
+import { unusedOfGpt2 } from "./names.ts";
 import { defineArch } from "./spec.ts";
 
 export const gptj = defineArch({
@@ -32,17 +33,7 @@ export const gptj = defineArch({
   },
   rotary: { theta: 10_000, dimensions: { key: "rotary_dim", absent: 64 }, pairs: "adjacent" },
   supported: { rotary: [true], scale_attn_weights: [true] },
-  harmless: [
-    "attn_pdrop",
-    "embd_pdrop",
-    "n_ctx",
-    "resid_pdrop",
-    "summary_activation",
-    "summary_first_dropout",
-    "summary_proj_to_labels",
-    "summary_type",
-    "summary_use_proj",
-  ],
+  harmless: unusedOfGpt2,
   weights: {
     embed: "wte.weight",
     finalNorm: "ln_f.weight",

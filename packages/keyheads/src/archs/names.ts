@@ -33,6 +33,19 @@ export const gatedMlp = {
   wDown: "model.layers.{i}.mlp.down_proj.weight",
 };
 
+/** Dropout and classification heads, in the spelling of GPT-2 and GPT-J: nothing that runs here. */
+export const unusedOfGpt2 = [
+  "attn_pdrop",
+  "embd_pdrop",
+  "n_ctx",
+  "resid_pdrop",
+  "summary_activation",
+  "summary_first_dropout",
+  "summary_proj_to_labels",
+  "summary_type",
+  "summary_use_proj",
+] as const;
+
 /** Buffers that older files contain. */
 export const buffers = ["model.layers.{i}.self_attn.rotary_emb.inv_freq"];
 

@@ -9,7 +9,7 @@ import { ConfigReader } from "./config-reader.ts";
 import type { SlotFlags } from "./map-slots.ts";
 import { rotaryPositions } from "./rope.ts";
 import { show } from "./show.ts";
-import { isCount, mostExperts, readOption, readSize, readSizes } from "./sizes.ts";
+import { isCount, mostExperts, readFlag, readOption, readSize, readSizes } from "./sizes.ts";
 import { readWindows } from "./windows.ts";
 
 export interface ModelConfig {
@@ -91,9 +91,6 @@ function readSpec(arch: ArchSpec, reader: ConfigReader): ModelSpec {
     tied: flag(choices.tied),
   };
 }
-
-const readFlag = (value: Flag, reader: ConfigReader) =>
-  typeof value === "boolean" ? value : reader.flag(value.key, value.absent);
 
 function readQkNorm(choice: Choices["qkNorm"], reader: ConfigReader): ModelSpec["qkNorm"] {
   if (typeof choice !== "object") return choice ?? "none";

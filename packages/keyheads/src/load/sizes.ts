@@ -1,5 +1,5 @@
-// Numbers of a config: sizes that must be there, and options that may be switched off.
-import type { ArchSpec, Derived, Option, Size, SizeName } from "../archs/spec.ts";
+// Numbers and flags of a config: sizes that must be there, and options that may be switched off.
+import type { ArchSpec, Derived, Flag, Option, Size, SizeName } from "../archs/spec.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { show } from "./show.ts";
 
@@ -41,6 +41,9 @@ export function readOption({ key, absent }: Option, reader: ConfigReader): numbe
   if (reader.has(key)) return reader.number(key);
   return reader.isNull(key) ? undefined : (absent ?? undefined);
 }
+
+export const readFlag = (value: Flag, reader: ConfigReader) =>
+  typeof value === "boolean" ? value : reader.flag(value.key, value.absent);
 
 export const isCount = (value: number) => Number.isInteger(value) && value > 0;
 

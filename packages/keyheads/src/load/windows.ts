@@ -2,7 +2,7 @@
 import type { Windows } from "../archs/spec.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { show } from "./show.ts";
-import { isCount, readOption, readSize } from "./sizes.ts";
+import { isCount, readFlag, readOption, readSize } from "./sizes.ts";
 
 /** One number a layer; 0 is all keys. */
 export function readWindows(
@@ -12,8 +12,7 @@ export function readWindows(
 ): Int32Array {
   if (rule === undefined) return new Int32Array(layers);
   const { key } = rule.size;
-  const { when = true } = rule;
-  const on = typeof when === "boolean" ? when : reader.flag(when.key, when.absent);
+  const on = readFlag(rule.when ?? true, reader);
   const given = readOption(rule.size, reader);
   const size = on ? given : undefined;
   const byRule = layersOfRule(rule, layers, reader);
