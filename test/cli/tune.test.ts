@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { TuneResult } from "../../packages/keyheads/src/results.ts";
 import { failure, json, keyheads, planted, problems, scratch, start } from "./keyheads.ts";
 
 const heads = ["--heads", "0.2,1.5"];
@@ -16,7 +17,9 @@ const weights = (folder: string) => readFileSync(join(folder, "model.safetensors
 describe("a finished run", () => {
   test("writes a whole model and says what it trained", async () => {
     const out = join(scratch(), "tuned");
-    const result = await json(tune(out, ...heads, "--steps", "3"));
+    const result = (await json(tune(out, ...heads, "--steps", "3"))) as unknown as TuneResult & {
+      readonly saved: object;
+    };
     expect(result).toMatchObject({
       method: "precise",
       heads: ["0.2", "1.5"],
@@ -28,9 +31,17 @@ describe("a finished run", () => {
     });
     expect(result.loss).toHaveLength(3);
     const files = readdirSync(out);
-    for (const name of ["config.json", "tokenizer.json", "keyheads.json"]) {
-      expect(files).toContain(name);
+    const more = ["keyheads.json", "metrics.jsonl", "metrics.csv"];
+    for (const name of ["config.json", "tokenizer.json", ...more]) expect(files).toContain(name);
+    expect(result.saved).toEqual({ probes: 4, maxAbs: 0 });
+    const manifest = JSON.parse(readFileSync(join(out, "keyheads.json"), "utf8"));
+    expect(manifest.slices).toHaveLength(result.isolation.checked);
+    for (const { name, selected, before, after } of manifest.slices) {
+      if (!selected) expect(after, name).toBe(before);
     }
+    expect(manifest.slices.find(({ name }: { name: string }) => name === "wo 0.2")).toMatchObject({
+      selected: true,
+    });
     expect(weights(out)).toHaveLength(weights(planted).length);
     expect(weights(out)).not.toEqual(weights(planted));
     expect(existsSync(`${out}.tuning`)).toBe(false);
@@ -67,6 +78,24 @@ test("an output that exists is refused, and is still there", async () => {
   writeFileSync(join(out, "mine.txt"), "mine");
   expect(await failure(tune(out, ...heads), 2)).toContain(`${out} exists`);
   expect(readdirSync(out)).toEqual(["mine.txt"]);
+});
+
+test("a killed run goes on from its last checkpoint to the same bits", async () => {
+  const folder = scratch();
+  const out = join(folder, "tuned");
+  const metrics = join(`${out}.tuning`, "metrics.jsonl");
+  const running = start(tune(out, ...heads, "--steps", "100000", "--checkpoint-every", "2"));
+  await running.seen("training ");
+  const lines = () => (existsSync(metrics) ? readFileSync(metrics, "utf8").split("\n").length : 0);
+  while (lines() < 6) await new Promise((resolve) => setTimeout(resolve, 20));
+  running.process.kill("SIGKILL");
+  await running.outcome;
+  const steps = ["--steps", "20"];
+  const resumed = await json(tune(out, ...heads, ...steps, "--resume", `${out}.tuning`));
+  const whole = join(folder, "whole");
+  const reference = await json(tune(whole, ...heads, ...steps));
+  expect(weights(out)).toEqual(weights(whole));
+  expect(resumed.loss).toEqual(reference.loss);
 });
 
 describe("Ctrl-C", () => {

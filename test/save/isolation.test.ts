@@ -36,6 +36,7 @@ describe("hashes of weights", () => {
       checked: before.length,
       changedTensors: [],
       unselectedChanged: 0,
+      unselectedHash: { before: unselectedDigest(before), after: unselectedDigest(before) },
     });
 
     const { dHead, dModel } = model.spec;

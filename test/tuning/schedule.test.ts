@@ -1,17 +1,25 @@
 import { expect, test } from "vitest";
 import { ItemOrder } from "../../packages/keyheads/src/tuning/order.ts";
 import { checkRun } from "../../packages/keyheads/src/tuning/run-settings.ts";
-import { learningRateFactor } from "../../packages/keyheads/src/tuning/schedule.ts";
+import {
+  learningRateFactor,
+  type ScheduleOptions,
+} from "../../packages/keyheads/src/tuning/schedule.ts";
 
 test("schedules rise over the warm-up and fall to zero after the last update", () => {
-  const factors = (schedule: "constant" | "linear" | "cosine") =>
-    Array.from({ length: 6 }, (_, step) => learningRateFactor(schedule, step, 6, 2));
-  expect(factors("constant")).toEqual([0.5, 1, 1, 1, 1, 1]);
-  expect(factors("linear")).toEqual([0.5, 1, 1, 0.75, 0.5, 0.25]);
-  const cosine = factors("cosine");
+  const factors = (options: ScheduleOptions) =>
+    Array.from({ length: 6 }, (_, step) => learningRateFactor({ warmup: 2, ...options }, step, 6));
+  expect(factors({})).toEqual([0.5, 1, 1, 1, 1, 1]);
+  expect(factors({ schedule: "linear" })).toEqual([0.5, 1, 1, 0.75, 0.5, 0.25]);
+  expect(factors({ schedule: "linear", floor: 0.5 })).toEqual([0.5, 1, 1, 0.875, 0.75, 0.625]);
+  expect(factors({ schedule: "polynomial" })).toEqual([0.5, 1, 1, 0.5625, 0.25, 0.0625]);
+  expect(factors({ schedule: "polynomial", power: 1 })).toEqual(factors({ schedule: "linear" }));
+  const cosine = factors({ schedule: "cosine" });
   expect(cosine[2]).toBe(1);
   expect(cosine[4]).toBeCloseTo(0.5, 12);
-  expect(learningRateFactor("cosine", 6, 6, 2)).toBeCloseTo(0, 12);
+  for (const schedule of ["linear", "cosine", "polynomial"] as const) {
+    expect(learningRateFactor({ schedule, warmup: 2 }, 6, 6)).toBeCloseTo(0, 12);
+  }
 });
 
 test("an epoch visits every item once, in an order of its own", () => {
@@ -49,6 +57,9 @@ test("updates follow from epochs, and settings that make no sense are refused by
     [{ weightDecay: -0.1 }, "weightDecay is -0.1"],
     [{ clip: Number.POSITIVE_INFINITY }, "clip is Infinity"],
     [{ warmup: -1 }, "warmup is -1"],
+    [{ power: 0 }, "power is 0"],
+    [{ floor: 1.5 }, "floor is 1.5"],
+    [{ patience: 2 }, "patience needs validation items"],
     [{ seed: 0.5 }, "seed is 0.5"],
     [{ resume: true }, "resume needs the folder"],
   ] as const) {

@@ -1,12 +1,14 @@
-import { readdir, readFile, symlink } from "node:fs/promises";
+import { readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { FloatArray } from "@keyheads/native";
 import { describe, expect, test } from "vitest";
 import { answersOf } from "../../packages/keyheads/src/evaluation/answers.ts";
+import { metricsFiles, readMetrics } from "../../packages/keyheads/src/tuning/metrics.ts";
 import type { TuneEvent, TuneOptions } from "../../packages/keyheads/src/tuning/options.ts";
 import { parseHeads } from "../../packages/keyheads/src/tuning/selection.ts";
 import { snapshotWeights } from "../../packages/keyheads/src/tuning/snapshot.ts";
 import { tune } from "../../packages/keyheads/src/tuning/tune.ts";
+import { validate } from "../../packages/keyheads/src/tuning/validation.ts";
 import { load, randomItems, scratch, weightBits } from "./models.ts";
 
 const select = { heads: parseHeads("0.1,2.3"), mlps: [1] };
@@ -186,6 +188,59 @@ describe("bad input", () => {
   });
 });
 
+describe("validation", () => {
+  test("ends the run when the loss stops falling, and the best weights are kept", async () => {
+    const model = await load("gpt2");
+    const train = randomItems(8, model.spec.vocab);
+    const validation = randomItems(6, model.spec.vocab, 2);
+    const events: TuneEvent[] = [];
+    // Random answers cannot be learnt from others: training makes the validation worse at once.
+    const options = { ...settings, lr: 1e-2, train, validation, steps: 40, evaluateEvery: 2 };
+    const result = await tune(model, {
+      ...options,
+      patience: 3,
+      onEvent: (event) => events.push(event),
+    });
+    const losses = result.validation?.map(({ loss }) => loss) ?? [];
+    const best = losses.indexOf(Math.min(...losses));
+    expect(result.validation?.map(({ step }) => step)).toEqual(losses.map((_, i) => 2 * (i + 1)));
+    expect(losses.length - 1 - best).toBe(3);
+    expect(result.steps).toBe(2 * losses.length);
+    expect(result.bestStep).toBe(2 * (best + 1));
+    expect(events.filter(({ type }) => type === "validation")).toHaveLength(losses.length);
+
+    const shorter = await load("gpt2");
+    await tune(shorter, { ...options, steps: 2 * (best + 1) });
+    expect(await weightBits(model)).toEqual(await weightBits(shorter));
+    const { loss } = await validate(shorter, answersOf(validation), 0);
+    expect(loss).toBe(losses[best]);
+  });
+
+  test("metrics of a resumed run are those of one that never stopped", async () => {
+    const [folder, whole] = [await scratch(), await scratch()];
+    const model = await load("gpt2");
+    const train = randomItems(8, model.spec.vocab);
+    const options = { ...settings, train, validation: train, evaluateEvery: 2 };
+    const columns = async (dir: string) =>
+      (await readMetrics(dir)).map(({ seconds, ...row }) => ({ ...row, timed: seconds > 0 }));
+    await tune(await load("gpt2"), { ...options, steps: 5, checkpointDir: whole });
+    await tune(model, { ...options, steps: 3, checkpointDir: folder });
+    // Written after the checkpoint, and the last line cut off, as a killed run may leave them.
+    const path = join(folder, metricsFiles.jsonl);
+    await writeFile(path, `${await readFile(path, "utf8")}{"step":4,"loss":1}\n{"step":5,"lo`);
+    const resumed = { ...options, steps: 5, checkpointDir: folder, resume: true };
+    await tune(await load("gpt2"), resumed);
+    expect(await columns(folder)).toEqual(await columns(whole));
+    const csv = (await readFile(join(folder, metricsFiles.csv), "utf8")).trim().split("\n");
+    expect(csv).toHaveLength(6);
+    expect(csv[0]).toBe("step,loss,lr,gradientNorm,tokens,seconds,evalLoss,evalAccuracy");
+    expect(csv[2]?.split(",").at(-2)).toBe(String((await columns(folder))[1]?.evalLoss));
+    expect(csv[1]?.endsWith(",,")).toBe(true);
+  });
+});
+
+const files = ["checkpoint.safetensors", "metrics.csv", "metrics.jsonl"];
+
 describe("checkpoints", () => {
   test("20 updates are 10, a stop, and 10 more, bit for bit", async () => {
     const folder = await scratch();
@@ -206,7 +261,7 @@ describe("checkpoints", () => {
       code: "CANCELLED",
       message: expect.stringContaining("after update 10 of 20"),
     });
-    expect(await readdir(folder)).toEqual(["checkpoint.safetensors"]);
+    expect(await readdir(folder)).toEqual(files);
 
     const resumed = await load("gpt2");
     const second = await tune(resumed, { ...options, checkpointDir: folder, resume: true });
@@ -272,7 +327,7 @@ describe("checkpoints", () => {
       code: "WRITE_FAILED",
       message: expect.stringMatching(/checkpoint\.safetensors.*ENOSPC/),
     });
-    expect(await readdir(folder)).toEqual(["checkpoint.safetensors"]);
+    expect(await readdir(folder)).toEqual(files);
     expect((await readFile(path)).equals(old)).toBe(true);
   });
 });

@@ -189,6 +189,8 @@ export interface IsolationReport {
   readonly checked: number;
   readonly changedTensors: readonly string[];
   readonly unselectedChanged: number;
+  /** One hash over the hashes of all unselected slices; equal if and only if none changed. */
+  readonly unselectedHash?: { readonly before: string; readonly after: string };
 }
 export interface TuneResult {
   readonly method: "precise" | "full" | "random";
@@ -198,6 +200,16 @@ export interface TuneResult {
   readonly totalParameters: number;
   readonly steps: number;
   readonly loss: readonly number[];
+  /** Loss in nats a token and accuracy on validation items, during training. */
+  readonly validation?: readonly {
+    readonly step: number;
+    readonly loss: number;
+    readonly accuracy: number;
+  }[];
+  /** The update whose weights were kept, where validation could end the run early. */
+  readonly bestStep?: number;
+  /** Of the updates of this session alone, without evaluations. */
+  readonly secondsPerStep?: number;
   readonly isolation: IsolationReport;
   readonly out?: string;
   readonly seconds: number;

@@ -4,7 +4,8 @@ import cliProgress from "cli-progress";
 const secondsBetweenLines = 5;
 
 export interface Progress extends Disposable {
-  readonly onProgress: (done: number, total: number) => void;
+  /** `detail` is shown behind the numbers. */
+  readonly onProgress: (done: number, total: number, detail?: string) => void;
 }
 
 export function createProgress(label: string): Progress {
@@ -13,7 +14,7 @@ export function createProgress(label: string): Progress {
 
 function bar(label: string): Progress {
   const shown = new cliProgress.SingleBar({
-    format: `${label} {bar} {percentage} % | {value}/{total} | {duration_formatted}`,
+    format: `${label} {bar} {percentage} % | {value}/{total} | {duration_formatted}{detail}`,
     barCompleteChar: "█",
     barIncompleteChar: "░",
     barsize: 30,
@@ -23,11 +24,12 @@ function bar(label: string): Progress {
   });
   let started = false;
   return {
-    onProgress(done, total) {
-      if (!started) shown.start(total, done);
+    onProgress(done, total, detail = "") {
+      const payload = { detail: detail === "" ? "" : ` | ${detail}` };
+      if (!started) shown.start(total, done, payload);
       started = true;
       shown.setTotal(total);
-      shown.update(done);
+      shown.update(done, payload);
     },
     [Symbol.dispose]() {
       if (started) shown.stop();
@@ -38,11 +40,13 @@ function bar(label: string): Progress {
 function lines(label: string): Progress {
   let last = performance.now();
   return {
-    onProgress(done, total) {
+    onProgress(done, total, detail = "") {
       const now = performance.now();
       if (now - last < secondsBetweenLines * 1000 || total <= 0) return;
       last = now;
-      process.stderr.write(`${label}: ${done}/${total} (${Math.floor((100 * done) / total)} %)\n`);
+      process.stderr.write(
+        `${label}: ${done}/${total} (${Math.floor((100 * done) / total)} %)${detail && `, ${detail}`}\n`,
+      );
     },
     [Symbol.dispose]() {},
   };
@@ -65,7 +69,7 @@ export function createStages(): Stages {
       last = now;
       process.stderr.write(`${text}\n`);
     },
-    onProgress: (done, total) => shown?.onProgress(done, total),
+    onProgress: (done, total, detail) => shown?.onProgress(done, total, detail),
     [Symbol.dispose]: () => shown?.[Symbol.dispose](),
   };
 }

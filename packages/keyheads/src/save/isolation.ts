@@ -55,6 +55,24 @@ export async function hashFiles(
   return hashes;
 }
 
+/** A piece before and after; `name` and `tensor` as in PieceHash. */
+export interface PieceChange extends Omit<PieceHash, "hash"> {
+  readonly before: string;
+  readonly after: string;
+}
+
+/** Hashes of the same pieces side by side, for a manifest. */
+export function pairHashes(
+  before: readonly PieceHash[],
+  after: readonly PieceHash[],
+): PieceChange[] {
+  return after.map(({ hash, ...piece }, i) => ({
+    ...piece,
+    before: (before[i] as PieceHash).hash,
+    after: hash,
+  }));
+}
+
 /** What changed. Throws RangeError if the hashes are not of the same pieces. */
 export function compareHashes(
   before: readonly PieceHash[],
@@ -65,6 +83,7 @@ export function compareHashes(
     checked: after.length,
     changedTensors: [...new Set(changed.map(({ tensor }) => tensor))],
     unselectedChanged: changed.filter(({ selected }) => !selected).length,
+    unselectedHash: { before: unselectedDigest(before), after: unselectedDigest(after) },
   };
 }
 

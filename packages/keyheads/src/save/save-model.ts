@@ -20,6 +20,8 @@ export interface SaveOptions {
   readonly force?: boolean;
   /** Written as keyheads.json. */
   readonly manifest?: object;
+  /** Files to copy beside the model. */
+  readonly files?: readonly string[];
   readonly signal?: AbortSignal;
 }
 
@@ -53,6 +55,7 @@ export async function saveModel(
   const folder = await outputFolder(out, options, async (temporary) => {
     await copyFiles(model, temporary, options.signal);
     tensors = await writeTrained(model, temporary, options);
+    for (const file of options.files ?? []) await copy(file, temporary);
     if (options.manifest === undefined) return;
     const text = `${JSON.stringify(options.manifest, null, 2)}\n`;
     await writeFile(join(temporary, "keyheads.json"), text);

@@ -1,12 +1,15 @@
 // A training checkpoint: one safetensors file with the value and both moments of every slice, and
-// in its metadata the update, the losses so far and the settings it belongs to. It is written
-// beside the old one and renamed over it, so that a full disk or a crash leaves the old one.
+// in its metadata the update, the losses so far and the settings it belongs to. The learning rate,
+// the order of the items and the place in it follow from the update and the seed, so there is no
+// state of a generator to keep. It is written beside the old one, flushed and renamed over it, so
+// that a full disk or a crash at any moment leaves the old one or the new one.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { FloatArray, Slice, TrainerState } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
 import { exists, openSafetensors, readTensor } from "../load/safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "../load/write-safetensors.ts";
+import type { Validation } from "./validation.ts";
 
 /** Everything that must be equal for two runs to be the same run. */
 export type RunSettings = Readonly<Record<string, unknown>>;
@@ -17,6 +20,9 @@ export interface Checkpoint {
   readonly losses: readonly number[];
   readonly settings: RunSettings;
   readonly state: Omit<TrainerState, "gradients">;
+  readonly validations?: readonly Validation[];
+  /** Values of every slice at the best validation, where early stopping may go back to them. */
+  readonly best?: readonly FloatArray[];
 }
 
 const format = "keyheads-tuning-1";
@@ -32,24 +38,18 @@ export async function writeCheckpoint(
   checkpoint: Checkpoint,
   slices: readonly Slice[],
 ): Promise<string> {
-  const { step, losses, settings, state } = checkpoint;
+  const { step, losses, settings, state, validations = [], best = [] } = checkpoint;
   const path = checkpointPath(folder);
-  const tensors = parts.flatMap((part) =>
-    state[part].map((values, index): TensorToWrite => {
-      const { rows, columns } = slices[index] as Slice;
-      return {
-        name: `${part}.${index}`,
-        dtype: values instanceof Float64Array ? "F64" : "F32",
-        shape: [rows[1] - rows[0], columns[1] - columns[0]],
-        data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-      };
-    }),
-  );
+  const tensors = [
+    ...parts.map((part) => [part, state[part]] as const),
+    ["best", best] as const,
+  ].flatMap(([part, arrays]) => arrays.map((values, i) => toTensor(part, i, slices, values)));
   const metadata = {
     format,
     step: String(step),
     losses: JSON.stringify(losses),
     settings: JSON.stringify(settings),
+    validations: JSON.stringify(validations),
   };
   await mkdir(folder, { recursive: true }).catch((cause: Error) => {
     throw new KeyheadsError("WRITE_FAILED", `could not make ${folder}: ${cause.message}`, {
@@ -58,6 +58,21 @@ export async function writeCheckpoint(
   });
   await writeSafetensors(path, tensors, metadata);
   return path;
+}
+
+function toTensor(
+  part: string,
+  index: number,
+  slices: readonly Slice[],
+  values: FloatArray,
+): TensorToWrite {
+  const { rows, columns } = slices[index] as Slice;
+  return {
+    name: `${part}.${index}`,
+    dtype: values instanceof Float64Array ? "F64" : "F32",
+    shape: [rows[1] - rows[0], columns[1] - columns[0]],
+    data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+  };
 }
 
 /** Reads the checkpoint of a folder. Throws BAD_CHECKPOINT where it is missing or of another run. */
@@ -93,8 +108,11 @@ export async function readCheckpoint(
     );
   };
   const step = Number(metadata.step);
+  const hasBest = tensors.some(({ name }) => name === "best.0");
   return {
     step,
+    validations: JSON.parse(metadata.validations ?? "[]") as Validation[],
+    ...(hasBest && { best: await read("best") }),
     losses: JSON.parse(metadata.losses ?? "[]") as number[],
     settings: saved,
     state: {

@@ -1,9 +1,9 @@
 // What `tune` takes, its defaults, and what it says on the way.
 import type { AnsweredItem, AnswerSet } from "../evaluation/answers.ts";
+import type { PieceChange } from "../save/isolation.ts";
+import type { ScheduleOptions } from "./schedule.ts";
 import type { Selection } from "./selection.ts";
-
-/** Learning rate over the updates. linear and cosine fall to zero at the last one. */
-export type Schedule = "constant" | "linear" | "cosine";
+import type { Validation } from "./validation.ts";
 
 /** AdamW with decoupled weight decay, on the selected slices only. */
 export interface OptimizerOptions {
@@ -24,7 +24,7 @@ export interface OptimizerOptions {
   readonly gradientScale?: "none" | "heads";
 }
 
-export interface TuneOptions extends OptimizerOptions {
+export interface TuneOptions extends OptimizerOptions, ScheduleOptions {
   readonly select: Selection;
   /** Items, or a packed set; the loss is taken on their answer tokens only. */
   readonly train: readonly AnsweredItem[] | AnswerSet;
@@ -42,22 +42,28 @@ export interface TuneOptions extends OptimizerOptions {
   readonly batch?: number;
   /** Batches of one update; 1 by default. */
   readonly accumulate?: number;
-  readonly schedule?: Schedule;
-  /** Updates over which the learning rate rises linearly; 0 by default. */
-  readonly warmup?: number;
   /** Of the order of the items and of random heads; 0 by default. */
   readonly seed?: number;
-  /** `evaluate` is called after every so many updates. */
+  /** `validation` is evaluated and `evaluate` called after every so many updates; 1 by default. */
   readonly evaluateEvery?: number;
+  /** Items that are not trained on: their loss and accuracy go into events and metrics. */
+  readonly validation?: readonly AnsweredItem[] | AnswerSet;
+  /**
+   * Early stopping: the run ends when so many evaluations brought no lower validation loss, and
+   * the weights of the best one are kept.
+   */
+  readonly patience?: number;
   /** Its result goes into the event; "stop" ends the training. */
   readonly evaluate?: (step: number) => Promise<unknown>;
   /** Aborting finishes the update, saves a checkpoint and rejects with CANCELLED. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: TuneEvent) => void;
-  /** Where `checkpoint.safetensors` is kept; without it nothing is saved. */
+  /** Where `checkpoint.safetensors` and metrics are kept; without it nothing is saved. */
   readonly checkpointDir?: string;
   /** Updates between checkpoints; by default only at the end and when aborted. */
   readonly checkpointEvery?: number;
+  /** Also a checkpoint when the last is so many seconds old. */
+  readonly checkpointSeconds?: number;
   /** Continue from the checkpoint in `checkpointDir`, which must be there and fit. */
   readonly resume?: boolean;
 }
@@ -84,6 +90,15 @@ export type TuneEvent =
       readonly loss: number;
       readonly lr: number;
       readonly gradientNorm: number;
+      /** Tokens that the update read, and how long it took. */
+      readonly tokens: number;
+      readonly seconds: number;
     }
+  | { readonly type: "validation"; readonly result: Validation }
   | { readonly type: "evaluate"; readonly step: number; readonly result: unknown }
-  | { readonly type: "checkpoint"; readonly step: number; readonly path: string };
+  | { readonly type: "checkpoint"; readonly step: number; readonly path: string }
+  | {
+      /** After the last update: every piece of every weight, hashed before and after. */
+      readonly type: "isolation";
+      readonly pieces: readonly PieceChange[];
+    };

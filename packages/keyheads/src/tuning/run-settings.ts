@@ -5,16 +5,16 @@ import type { UpdateRequest } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
 import { type AnswerSet, countItems } from "../evaluation/answers.ts";
 import type { RunSettings } from "./checkpoint.ts";
-import type { OptimizerOptions, Schedule, TuneOptions } from "./options.ts";
+import type { OptimizerOptions, TuneOptions } from "./options.ts";
 import type { TuningPlan } from "./plan.ts";
+import { type ScheduleOptions, schedules } from "./schedule.ts";
 
 export interface TuningRun {
   readonly batch: number;
   readonly accumulate: number;
   /** Updates in all. */
   readonly steps: number;
-  readonly schedule: Schedule;
-  readonly warmup: number;
+  readonly rate: Required<ScheduleOptions>;
   readonly seed: number;
   /** The optimizer with the full learning rate. */
   readonly update: UpdateRequest;
@@ -26,20 +26,20 @@ export function checkRun(
   items: number,
   gradientScale: number,
 ): TuningRun {
-  const { batch = 16, accumulate = 1, warmup = 0, seed = 0, schedule = "constant" } = options;
+  const { batch = 16, accumulate = 1, seed = 0 } = options;
   if (options.epochs !== undefined && options.steps !== undefined) {
     throw new KeyheadsError("USAGE", "give epochs or steps, not both");
   }
   count("batch", batch, 1);
   count("accumulate", accumulate, 1);
-  count("warmup", warmup, 0);
   count("epochs", options.epochs ?? 1, 1);
   count("steps", options.steps ?? 1, 1);
   count("evaluateEvery", options.evaluateEvery ?? 1, 1);
   count("checkpointEvery", options.checkpointEvery ?? 1, 1);
+  count("patience", options.patience ?? 1, 1);
   if (!Number.isSafeInteger(seed)) throw unfit("seed", seed, "an integer");
-  if (!["constant", "linear", "cosine"].includes(schedule)) {
-    throw unfit("schedule", schedule, "constant, linear or cosine");
+  if (options.patience !== undefined && options.validation === undefined) {
+    throw new KeyheadsError("USAGE", "patience needs validation items whose loss can stop falling");
   }
   if (options.resume && options.checkpointDir === undefined) {
     throw new KeyheadsError("USAGE", "resume needs the folder of the checkpoint (checkpointDir)");
@@ -49,11 +49,20 @@ export function checkRun(
     batch,
     accumulate,
     steps: options.steps ?? (options.epochs ?? 1) * perEpoch,
-    schedule,
-    warmup,
+    rate: checkSchedule(options),
     seed,
     update: checkOptimizer(options, gradientScale),
   };
+}
+
+/** Fills in defaults. Throws USAGE. */
+export function checkSchedule(options: ScheduleOptions): Required<ScheduleOptions> {
+  const { schedule = "constant", warmup = 0, power = 2, floor = 0 } = options;
+  if (!schedules.includes(schedule)) throw unfit("schedule", schedule, schedules.join(", "));
+  count("warmup", warmup, 0);
+  if (!(power > 0 && Number.isFinite(power))) throw unfit("power", power, "a positive number");
+  if (!(floor >= 0 && floor <= 1)) throw unfit("floor", floor, "a share from 0 to 1");
+  return { schedule, warmup, power, floor };
 }
 
 /** AdamW's settings with their defaults. Throws USAGE. */
@@ -79,19 +88,25 @@ export function runSettings(
   plan: TuningPlan,
   set: AnswerSet,
   run: TuningRun,
-  model: { readonly dtype: string; readonly unselectedWeights: string },
+  more: RunSettings,
 ): RunSettings {
-  const { steps, update, ...rest } = run;
+  const { steps, update, rate, ...rest } = run;
   return {
     method: plan.method,
     slices: digest(JSON.stringify(plan.slices)),
-    items: digest(set.tokens, set.offsets, set.answerStarts),
+    items: setDigest(set),
     itemCount: countItems(set),
     ...rest,
+    ...rate,
     ...update,
-    ...(run.schedule !== "constant" && { steps }),
-    ...model,
+    ...(rate.schedule !== "constant" && { steps }),
+    ...more,
   };
+}
+
+/** Equal for sets of the same tokens. */
+export function setDigest(set: AnswerSet): string {
+  return digest(set.tokens, set.offsets, set.answerStarts);
 }
 
 function digest(...parts: readonly (string | Int32Array)[]): string {

@@ -1,9 +1,14 @@
 /** Trains only the chosen heads and MLPs and saves the model as a Hugging Face folder. */
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { KeyheadsError } from "../../errors.ts";
 import type { Model } from "../../model.ts";
+import { checkSaved } from "../../save/check-saved.ts";
+import type { PieceChange } from "../../save/isolation.ts";
 import { saveModel } from "../../save/save-model.ts";
+import { checkpointPath } from "../../tuning/checkpoint.ts";
+import { metricsFiles } from "../../tuning/metrics.ts";
 import type { TuneEvent, TuneOptions } from "../../tuning/options.ts";
 import { planTuning } from "../../tuning/plan.ts";
 import { tune } from "../../tuning/tune.ts";
@@ -18,9 +23,11 @@ import { withModel } from "../session.ts";
 import { tuneText } from "../show/tune.ts";
 import { endIds } from "../stop-ids.ts";
 import { count } from "../table.ts";
-import { choice, flag, integer, number, text } from "../values.ts";
+import { trainingOptions, trainingProgress, trainingValues } from "../training.ts";
+import { choice, flag, text } from "../values.ts";
 
-const defaultBatch = 16;
+/** Prompts of which the saved folder must give the same logits. */
+const probeItems = 4;
 
 export const command = defineCommand({
   name: "tune",
@@ -40,55 +47,13 @@ export const command = defineCommand({
       "precise (the chosen heads), random (as many others of the same layers) or full",
       choice("precise", "full", "random", "lora").default("precise"),
     ),
-    epochs: option("--epochs <n>", "passes over the items (default: 1)", integer(1).optional()),
-    steps: option("--steps <n>", "updates, instead of epochs", integer(1).optional()),
-    lr: option("--lr <x>", "learning rate (default: 2e-5)", number({ above: 0 }).optional()),
-    batch: option(
-      "--batch <n>",
-      `items that run at once (default: ${defaultBatch})`,
-      integer(1).default(defaultBatch),
-    ),
-    accumulate: option(
-      "--accumulate <n>",
-      "batches of one update (default: 1)",
-      integer(1).default(1),
-    ),
-    weightDecay: option(
-      "--weight-decay <x>",
-      "decoupled, on the chosen weights only (default: 0)",
-      number({ min: 0 }).optional(),
-    ),
-    clip: option(
-      "--clip <x>",
-      "largest norm of the gradients, 0 for none (default: 1)",
-      number({ min: 0 }).optional(),
-    ),
-    schedule: option(
-      "--schedule <name>",
-      "constant, linear or cosine (default: constant)",
-      choice("constant", "linear", "cosine").default("constant"),
-    ),
-    warmup: option(
-      "--warmup <n>",
-      "updates over which the rate rises (default: 0)",
-      integer(0).default(0),
-    ),
+    ...trainingOptions,
     kvGroups: option(
       "--kv-groups",
       "with grouped queries: train the key/value groups too (changes their other heads)",
       flag().default(false),
     ),
     eos: option("--eos", "append the end token to every answer", flag().default(false)),
-    checkpointEvery: option(
-      "--checkpoint-every <n>",
-      "updates between checkpoints (default: at the end and when interrupted)",
-      integer(1).optional(),
-    ),
-    resume: option(
-      "--resume <folder>",
-      "continue from the checkpoint in this folder",
-      text().optional(),
-    ),
     seed,
     strict,
     force,
@@ -103,7 +68,8 @@ export const command = defineCommand({
     const read = { strict: values.strict };
     const checkpoints = values.resume ?? `${values.out}.tuning`;
     refuseExisting(values.out, values.force);
-    if (values.resume === undefined && !values.force && existsSync(checkpoints)) {
+    const interrupted = existsSync(checkpointPath(checkpoints));
+    if (values.resume === undefined && !values.force && interrupted) {
       throw new KeyheadsError(
         "OUTPUT_EXISTS",
         `${checkpoints} holds the checkpoint of an interrupted run; continue it with --resume ${checkpoints}, or start anew with --force`,
@@ -129,21 +95,44 @@ export const command = defineCommand({
           ...read,
           ...(eosId !== undefined && { eosId }),
         });
+        const validation =
+          values.eval === undefined ? undefined : await loadItems(values.eval, model, cli, read);
         const options: TuneOptions = {
           select,
           train: set.items,
+          ...(validation && { validation: validation.items }),
           ...planned(values),
-          ...optimiser(values),
+          ...trainingValues(values),
           checkpointDir: checkpoints,
           resume: values.resume !== undefined,
           signal: cli.signal,
         };
-        const result = await withEvents(cli, (onEvent) => tune(model, { ...options, onEvent }));
+        let pieces: readonly PieceChange[] = [];
+        using training = trainingProgress(cli, "tune");
+        const result = await tune(model, {
+          ...options,
+          onEvent(event) {
+            announce(cli, event);
+            training.onEvent(event);
+            if (event.type === "isolation") pieces = event.pieces;
+          },
+        });
         const { slices } = planTuning(model, options);
-        const { loss: _, ...manifest } = result;
-        await saveModel(model, values.out, { slices, force: values.force, manifest });
+        const { loss: _, ...summary } = result;
+        const { folder } = await saveModel(model, values.out, {
+          slices,
+          force: values.force,
+          manifest: { ...summary, slices: pieces },
+          files: Object.values(metricsFiles).map((name) => join(checkpoints, name)),
+        });
+        const probes = set.items.slice(0, probeItems).map(({ promptIds }) => promptIds);
+        const { maxAbs } = await checkSaved(model, folder, { slices, probes });
         await rm(checkpoints, { recursive: true, force: true });
-        const data = { items: { used: set.items.length, dropped: set.dropped }, ...result };
+        const data = {
+          items: { used: set.items.length, dropped: set.dropped },
+          ...result,
+          saved: { probes: probes.length, maxAbs },
+        };
         return {
           data: { ...data, out: values.out },
           text: () => tuneText({ ...result, out: values.out }),
@@ -169,36 +158,6 @@ function planned({ method, seed }: TuneValues) {
   return { method, seed };
 }
 
-interface OptimiserValues {
-  readonly epochs: number | undefined;
-  readonly steps: number | undefined;
-  readonly lr: number | undefined;
-  readonly weightDecay: number | undefined;
-  readonly clip: number | undefined;
-  readonly checkpointEvery: number | undefined;
-  readonly batch: number;
-  readonly accumulate: number;
-  readonly schedule: "constant" | "linear" | "cosine";
-  readonly warmup: number;
-}
-
-function optimiser(values: OptimiserValues) {
-  const { epochs, steps, lr, weightDecay, clip, checkpointEvery, ...rest } = values;
-  const { batch, accumulate, schedule, warmup } = rest;
-  return {
-    batch,
-    accumulate,
-    schedule,
-    warmup,
-    ...(epochs !== undefined && { epochs }),
-    ...(steps !== undefined && { steps }),
-    ...(lr !== undefined && { lr }),
-    ...(weightDecay !== undefined && { weightDecay }),
-    ...(clip !== undefined && { clip }),
-    ...(checkpointEvery !== undefined && { checkpointEvery }),
-  };
-}
-
 function endToken({ config, name }: Model): number {
   const [id] = endIds(config, `config.json of ${name}`);
   if (id !== undefined) return id;
@@ -206,28 +165,11 @@ function endToken({ config, name }: Model): number {
 }
 
 /** Shows what tuning says on the way. */
-async function withEvents<T>(
-  cli: Cli,
-  run: (onEvent: (event: TuneEvent) => void) => Promise<T>,
-): Promise<T> {
-  using progress = cli.progress("tune");
-  return await run((event) => {
-    if (event.type === "start") {
-      const from = event.step > 0 ? `, from update ${event.step}` : "";
-      cli.note(
-        `training ${count(event.trainedParameters)} parameters on ${event.items} items${from}`,
-      );
-      if (event.sharedHeads.length > 0) {
-        cli.note(
-          `these heads share a key/value group and change too: ${event.sharedHeads.join(",")}`,
-        );
-      }
-    }
-    if (event.type === "step") progress.onProgress(event.step, event.steps);
-    if (event.type === "checkpoint" && cli.signal.aborted) {
-      cli.note(
-        `update ${event.step} is saved; continue with --resume ${event.path.replace(/\/[^/]*$/, "")}`,
-      );
-    }
-  });
+function announce(cli: Cli, event: TuneEvent): void {
+  if (event.type !== "start") return;
+  const from = event.step > 0 ? `, from update ${event.step}` : "";
+  cli.note(`training ${count(event.trainedParameters)} parameters on ${event.items} items${from}`);
+  if (event.sharedHeads.length > 0) {
+    cli.note(`these heads share a key/value group and change too: ${event.sharedHeads.join(",")}`);
+  }
 }
