@@ -62,6 +62,40 @@ describe("identify", () => {
     expect(result).toMatchObject({ keyHeads: [], totalEffect: 0 });
   });
 
+  test("a test with a minimum effect names key heads too", async () => {
+    const args = ["--alpha", "0.01", "--minimum-share", "0.1"];
+    const result = await json(["identify", planted, ...items, ...quick, ...args]);
+    expect([...(result.keyHeads as string[])].sort()).toEqual(plantedHeads);
+    expect((result.headP as number[][])[0]).toHaveLength(8);
+    const wrong = ["identify", planted, ...items, "--minimum-share", "0.1"];
+    expect(await failure(wrong, 2)).toMatch(/give --alpha/);
+  });
+
+  test("--split keeps discovery and evaluation apart", async () => {
+    const folder = scratch();
+    const file = join(folder, "split.jsonl");
+    const lines = readFileSync(problems, "utf8").trim().split("\n").slice(0, 60);
+    const labels = lines.map((line, i) =>
+      JSON.stringify({ ...JSON.parse(line), cluster: `c${i}`, split: i % 2 ? "discover" : "test" }),
+    );
+    writeFileSync(file, labels.join("\n"));
+    const out = join(folder, "identify.json");
+    const found = await json([
+      ...["identify", planted, "--items", file, ...quick, "--split", "discover", "--out", out],
+    ]);
+    expect(found).toMatchObject({ items: { used: 30 } });
+    const remove = ["knockout", planted, "--items", file, "--from", out, "--random", "0"];
+    expect(await json([...remove, "--split", "test"])).toMatchObject({
+      items: { used: 30 },
+      sharedClusters: 0,
+    });
+    expect(await failure([...remove, "--split", "discover"], 1)).toMatch(
+      /30 clusters, such as "c1"/,
+    );
+    const all = await keyheads(...remove);
+    expect(all.stderr).toMatch(/30 clusters were used to find these heads too/);
+  });
+
   test("what was not asked for is null", async () => {
     const result = await json(["identify", planted, ...items, ...quick, "--senders", "mlps"]);
     expect((result.heads as unknown[][])[0]?.[0]).toBeNull();
@@ -84,6 +118,37 @@ describe("identify", () => {
     expect(result).toMatchObject({ dryRun: true, plan: { fits: true, memoryBudget: null } });
     const { stdout } = await keyheads("identify", planted, ...items, "--dry-run");
     expect(stdout).toMatch(/END-row chain(.|\n)*nothing was computed/);
+  });
+});
+
+describe("transfer", () => {
+  test("writes matrices over items files and tables of them", async () => {
+    const folder = scratch();
+    const lines = readFileSync(problems, "utf8").split("\n");
+    const sums = lines.filter((line) => /^\{"prompt": "\d\+/.test(line)).slice(0, 40);
+    const products = lines.filter((line) => /^\{"prompt": "\d\*/.test(line)).slice(0, 40);
+    const files = [sums, products].map((set, i) => {
+      const file = join(folder, `task-${i}.jsonl`);
+      writeFileSync(file, set.join("\n"));
+      return ["--items", file];
+    });
+    const args = ["transfer", planted, ...files.flat(), "--random", "5"];
+    const result = await json(args);
+    expect(result).toMatchObject({ ...shared, split: "clusters" });
+    for (const field of ["jaccard", "chance", "rank", "accuracy", "random"]) {
+      expect((result[field] as unknown[][]).map((row) => row.length)).toEqual([2, 2]);
+    }
+    const { stdout } = await keyheads(...args);
+    expect(stdout).toMatch(/^task-0\.jsonl +1\.00 \(0\.0\d\)/m);
+    expect(stdout).toMatch(/accuracy without the heads/);
+    expect(await failure(["transfer", planted, ...(files[0] as string[])], 2)).toMatch(
+      /at least two/,
+    );
+    const labelled = await failure(
+      ["transfer", planted, ...(files[0] as string[]), "--by", "template"],
+      1,
+    );
+    expect(labelled).toMatch(/has no template to divide by/);
   });
 });
 

@@ -84,11 +84,17 @@ describe("the planted circuit", () => {
     const plus = items.items.filter((item) => item.prompt?.includes("+"));
     // MLP 2 looks up products, MLP 3 sums and differences.
     expect(truth.mlps[0].role).toMatch(/\*/);
-    const { curve, controlMeanOver } = await knockOut(model, times, {
+    const { curve, random, controlMeanOver } = await knockOut(model, times, {
       ...{ mlps: [2], control: plus, meanOver: items, controlMeanOver: items, random: 4 },
     });
     expect(curve[1]?.accuracy).toBeLessThan(0.2);
     expect(curve[1]?.control).toBeGreaterThan(0.9);
+    const fall = (name: "accuracy" | "control") =>
+      (curve[0]?.[name] ?? 0) - (curve[1]?.[name] ?? 0);
+    expect(curve[1]?.specificDrop).toBeCloseTo(fall("accuracy") - fall("control"), 12);
+    // One of four single MLPs drops the task that much.
+    expect(random[0]).toMatchObject({ draws: 4, exhaustive: true, atMost: 0.25 });
+    expect(random[0]?.specificDrop).toMatchObject({ atLeast: 0.25, high: expect.any(Number) });
     expect(controlMeanOver).toMatch(/^300 prompts/);
   });
 

@@ -80,6 +80,7 @@ export { knockOut } from "./validation/knock-out.ts";
 export { negativeControl } from "./validation/negative-control.ts";
 export type { AblationOptions, KnockOutOptions, SubsetsOptions } from "./validation/options.ts";
 export { subsets } from "./validation/subsets.ts";
+export { type TransferEntry, type TransferOptions, transfer } from "./validation/transfer.ts";
 export {
   type VerifyGroup,
   type VerifyOptions,

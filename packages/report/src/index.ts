@@ -2,3 +2,4 @@ export { renderReport } from "./render-report.ts";
 export { ResultsError, renderReportFile } from "./render-report-file.ts";
 export type * from "./results.ts";
 export { schemaVersion } from "./results.ts";
+export type * from "./results-validation.ts";

@@ -68,6 +68,8 @@ export interface IdentifyResult {
   /** Family-wise p-values, where key heads were asked for by significance. */
   readonly headP?: readonly (readonly number[])[];
   readonly mlpP?: readonly number[];
+  /** Labelled clusters of the items used: what heads are tested on must have others. */
+  readonly clusters?: readonly string[];
   readonly seconds: number;
   readonly loadSeconds?: number;
 }
@@ -78,6 +80,8 @@ export interface KnockoutPoint {
   readonly added?: string;
   readonly accuracy: number;
   readonly control?: number;
+  /** Fall of the task minus fall of the control, from k = 0. */
+  readonly specificDrop?: number;
 }
 export interface RandomBand {
   readonly k: number;
@@ -89,6 +93,8 @@ export interface RandomBand {
   readonly controlMean?: number;
   /** Share of the random sets that leave no more accuracy than the chosen set of this size. */
   readonly atMost?: number;
+  /** Specific drop of the random sets, and the share of them whose drop is at least the chosen's. */
+  readonly specificDrop?: RoleShare & { readonly atLeast: number };
 }
 export interface KnockoutResult {
   readonly items: ItemCounts;

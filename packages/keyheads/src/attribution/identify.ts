@@ -12,7 +12,7 @@ import { describe } from "./describe.ts";
 import { chooseEffect } from "./effects.ts";
 import { measure } from "./measure.ts";
 import type { IdentifyOptions, Method, MlpPath, Positions } from "./options.ts";
-import { droppedOf, itemsOf, makePairs, type Pair } from "./pairs.ts";
+import { droppedOf, itemsOf, labelledClusters, makePairs, type Pair } from "./pairs.ts";
 import { type Patching, patchSenders } from "./patch.ts";
 import { pickReading, readRuns } from "./reading.ts";
 import { screen } from "./validity.ts";
@@ -71,6 +71,7 @@ export async function identify(
     ...describe(model.spec, measured, options),
     validity,
     counterfactualKind: kind,
+    clusters: labelledClusters(pairs.map(({ item }) => item)),
     seconds: (performance.now() - started) / 1000,
   };
 }

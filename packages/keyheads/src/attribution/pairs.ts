@@ -30,6 +30,12 @@ export function clusterOf(item: Item): string {
   return item.cluster ?? item.id;
 }
 
+/** The clusters that items name, without those that stand for single items. */
+export function labelledClusters(items: readonly Item[]): string[] {
+  const names = items.flatMap(({ cluster }) => (cluster === undefined ? [] : [cluster]));
+  return [...new Set(names)].sort();
+}
+
 /** How an error calls an item. */
 export function itemName(item: Item): string {
   return `item ${item.id} (line ${item.line})`;

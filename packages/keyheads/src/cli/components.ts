@@ -2,8 +2,10 @@
 import { readFile } from "node:fs/promises";
 import type { ModelSpec } from "@keyheads/native";
 import type { HeadRef } from "../attribution/component.ts";
+import { labelledClusters } from "../attribution/pairs.ts";
 import { KeyheadsError } from "../errors.ts";
 import type { IdentifyResult, RunResult } from "../results.ts";
+import type { Item } from "../tasks/items.ts";
 import { checkHeads, parseHeads, parseMlps } from "../tuning/selection.ts";
 
 export interface ComponentValues {
@@ -16,6 +18,26 @@ export interface ComponentValues {
 export interface Components {
   readonly heads: readonly HeadRef[];
   readonly mlps: readonly number[];
+}
+
+/**
+ * How many clusters of the items were used to choose the heads of `--from`. With `split` there may be
+ * none: throws BAD_ITEMS.
+ */
+export async function sharedClusters(
+  from: string | undefined,
+  items: readonly Item[],
+  split: string | undefined,
+): Promise<number> {
+  if (from === undefined) return 0;
+  const used = new Set((await readRanking(from)).clusters ?? []);
+  const shared = labelledClusters(items).filter((cluster) => used.has(cluster));
+  if (split === undefined || shared.length === 0) return shared.length;
+  throw new KeyheadsError(
+    "BAD_ITEMS",
+    `${shared.length} clusters, such as "${shared[0]}", are in the split ${split} and among those that ` +
+      `${from} was made with; make it with another --split`,
+  );
 }
 
 /** Throws USAGE for heads or layers that the model does not have, and where nothing is named. */

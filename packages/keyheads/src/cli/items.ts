@@ -7,6 +7,7 @@ import type { Model } from "../model.ts";
 import { type ItemSet, type ReadItemsOptions, readItems } from "../tasks/items.ts";
 import { readTextItems } from "../tasks/text-control.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
+import { ofSplit } from "../validation/split.ts";
 import type { Cli } from "./cli.ts";
 
 const shownReasons = 5;
@@ -17,17 +18,21 @@ interface Reader {
   readonly tokenizer: Tokenizer | undefined;
   readonly spec: ModelSpec;
 }
-type ReadOptions = Omit<ReadItemsOptions, "vocab" | "context">;
+interface ReadOptions extends Omit<ReadItemsOptions, "vocab" | "context"> {
+  /** Only items of this split, whose clusters no other split may have. */
+  readonly split?: string | undefined;
+}
 
 /** Throws BAD_ITEMS where not one line can be used, or with `strict` where one cannot. */
 export async function loadItems(
   file: string,
   { tokenizer, spec }: Reader,
   cli: Cli,
-  options: ReadOptions = {},
+  { split, ...options }: ReadOptions = {},
 ): Promise<ItemSet> {
   const { vocab, context } = spec;
-  const set = await readItems(file, tokenizer, { ...options, vocab, context });
+  const all = await readItems(file, tokenizer, { ...options, vocab, context });
+  const set = split === undefined ? all : ofSplit(all, split);
   const { items, dropped } = set;
   if (dropped.length === 0) return set;
   cli.note(

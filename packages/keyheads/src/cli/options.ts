@@ -60,6 +60,41 @@ export const onlyCorrect = option(
   "use only items that the model answers correctly",
   flag().default(false),
 );
+export const split = option(
+  "--split <name>",
+  "only items of this split; an error where a cluster is in another split too",
+  text().optional(),
+);
+
+/** How components are removed. */
+export const ablation = option(
+  "--ablation <name>",
+  "mean, zero or resample (default: mean)",
+  choice("mean", "zero", "resample").default("mean"),
+);
+export const positions = option(
+  "--positions <where>",
+  "end or all: where components are removed (default: all)",
+  choice("end", "all").default("all"),
+);
+export const meanOver = option(
+  "--mean-over <file>",
+  "items over which means are taken (default: the items themselves)",
+  text().optional(),
+);
+const defaultSets = 200;
+export const draws = {
+  random: option(
+    "--random <n>",
+    `random sets per size, all where there are no more (default: ${defaultSets}; 0: none)`,
+    integer(0).default(defaultSets),
+  ),
+  layerMatched: option(
+    "--layer-matched",
+    "random heads come from the layers of those they stand for",
+    flag().default(false),
+  ),
+} as const;
 
 /** Which heads and MLPs: named, or taken from a result. */
 export const components = {

@@ -33,6 +33,15 @@ export const list = (allowed: string) =>
     return joined.trim() === "" ? undefined : joined;
   });
 
+/** A repeated option, or a list in a config file. */
+export const texts = (allowed: string) =>
+  value(allowed, (given) => {
+    const all = Array.isArray(given) ? given : [given];
+    return all.every((one): one is string => typeof one === "string" && one !== "")
+      ? all
+      : undefined;
+  });
+
 export const flag = () =>
   value("true or false", (given) => (typeof given === "boolean" ? given : undefined));
 

@@ -32,7 +32,7 @@ export function rankBiasedOverlap<T>(a: readonly T[], b: readonly T[], p = 0.9):
   const seenA = new Set<T>();
   const seenB = new Set<T>();
   let shared = 0;
-  let total = 0;
+  let missed = 0;
   for (let d = 1; d <= depth; ++d) {
     const nextA = a[d - 1] as T;
     const nextB = b[d - 1] as T;
@@ -41,9 +41,10 @@ export function rankBiasedOverlap<T>(a: readonly T[], b: readonly T[], p = 0.9):
     if (nextA !== nextB && seenA.has(nextB)) shared += 1;
     if (nextA === nextB) shared += 1;
     seenB.add(nextB);
-    total += (shared / d) * p ** (d - 1);
+    missed += (1 - shared / d) * p ** (d - 1);
   }
-  return (1 - p) * total + (shared / depth) * p ** depth;
+  // The weights add up to 1; counting what is missed makes equal rankings exactly 1.
+  return 1 - (1 - p) * missed - (1 - shared / depth) * p ** depth;
 }
 
 /** Spearman's rank correlation, ties sharing their mean rank. NaN if either side is constant. */

@@ -6,13 +6,13 @@ import { type Component, checkComponents, componentName, mlp } from "../attribut
 import { droppedOf, itemsOf } from "../attribution/pairs.ts";
 import { KeyheadsError } from "../errors.ts";
 import type { Model } from "../model.ts";
-import type { KnockoutPoint, KnockoutResult, RandomBand } from "../results.ts";
-import { mean } from "../statistics/bootstrap.ts";
-import { percentileInterval } from "../statistics/percentile.ts";
+import type { KnockoutPoint, KnockoutResult } from "../results.ts";
 import { rng } from "../statistics/rng.ts";
 import { type Accuracies, ablate } from "./ablate.ts";
 import type { Items, KnockOutOptions } from "./options.ts";
+import { randomBand, specificDrop } from "./random-band.ts";
 import { randomSets } from "./random-sets.ts";
+import { VariantList } from "./variant-list.ts";
 
 /**
  * Accuracy as heads and MLPs are removed one after the other, beside random sets and a control.
@@ -64,7 +64,10 @@ export async function knockOut(
     k,
     ...(k > 0 && { added: componentName(chosen[k - 1] as Component) }),
     accuracy: accuracyAt(task, at),
-    ...(other && { control: accuracyAt(other, at) }),
+    ...(other && {
+      control: accuracyAt(other, at),
+      specificDrop: at === undefined ? 0 : specificDrop(task, other, at),
+    }),
   });
   const { ablation = "mean", positions = "all" } = options;
   return {
@@ -74,51 +77,14 @@ export async function knockOut(
     meanOver: task.description,
     ...(other && { controlMeanOver: other.description }),
     curve: [point(0), ...sizes.map((k, i) => point(k, chosenAt[i]))],
-    random: bands.flatMap(({ exhaustive }, i) =>
-      band(i + 1, bandAt[i] as number[], exhaustive, task, other, chosenAt[i] as number),
-    ),
+    random: bands.flatMap(({ exhaustive }, i) => {
+      const sets = { k: i + 1, exhaustive, drawn: bandAt[i] as number[] };
+      return randomBand({ ...sets, chosen: chosenAt[i] as number }, task, other) ?? [];
+    }),
     seconds: (performance.now() - started) / 1000,
   };
 }
 
-function band(
-  k: number,
-  at: readonly number[],
-  exhaustive: boolean,
-  task: Accuracies,
-  control: Accuracies | undefined,
-  chosen: number,
-): RandomBand[] {
-  if (at.length === 0) return [];
-  const pick = (run: Accuracies) => Float64Array.from(at, (v) => run.variants[v] as number);
-  const accuracies = pick(task);
-  const [low, high] = percentileInterval(accuracies);
-  const limit = task.variants[chosen] as number;
-  const atMost = accuracies.filter((accuracy) => accuracy <= limit).length / at.length;
-  return [
-    {
-      ...{ k, mean: mean(accuracies), low, high, draws: at.length, exhaustive, atMost },
-      ...(control && { controlMean: mean(pick(control)) }),
-    },
-  ];
-}
-
 function accuracyAt(run: Accuracies, at: number | undefined): number {
   return at === undefined ? run.base : (run.variants[at] as number);
-}
-
-/** Sets of components, equal ones once. */
-class VariantList {
-  readonly list: (readonly Component[])[] = [];
-  readonly #index = new Map<string, number>();
-
-  /** The number of this set. */
-  add(set: readonly Component[]): number {
-    const key = set.map(componentName).sort().join();
-    const known = this.#index.get(key);
-    if (known !== undefined) return known;
-    this.#index.set(key, this.list.length);
-    this.list.push(set);
-    return this.list.length - 1;
-  }
 }

@@ -7,11 +7,21 @@ import { KeyheadsError } from "../../errors.ts";
 import type { ItemSet } from "../../tasks/items.ts";
 import { defineCommand, option } from "../command.ts";
 import { loadItems } from "../items.ts";
-import { force, items, modelOptions, onlyCorrect, outFile, seed, strict } from "../options.ts";
+import { keyOptions, toKeyOptions } from "../key-options.ts";
+import {
+  force,
+  items,
+  modelOptions,
+  onlyCorrect,
+  outFile,
+  seed,
+  split,
+  strict,
+} from "../options.ts";
 import { chainStep, forwardStep, type Step } from "../plan.ts";
 import { withModel } from "../session.ts";
 import { identifyText } from "../show/identify.ts";
-import { choice, integer, list, number } from "../values.ts";
+import { choice, integer, list } from "../values.ts";
 
 const methods = ["exact", "naive", "activation"] as const;
 
@@ -60,14 +70,10 @@ export const command = defineCommand({
       "own, random-other (another prompt of the set) or self (negative control)",
       choice("own", "random-other", "self").default("own"),
     ),
-    top: option("--top <k>", "key heads: the k that harm most", integer(1).optional()),
-    threshold: option(
-      "--threshold <x>",
-      "key heads: relative logit below this (default: -0.05)",
-      number({ below: 0 }).optional(),
-    ),
+    ...keyOptions,
     draws: option("--draws <n>", "bootstrap draws (default: 1000)", integer(1).optional()),
     onlyCorrect,
+    split,
     seed,
     strict,
     out: outFile,
@@ -75,13 +81,8 @@ export const command = defineCommand({
   },
   run(values, cli) {
     const senders = toSenders(values.senders);
-    if (values.top !== undefined && values.threshold !== undefined) {
-      throw new KeyheadsError(
-        "USAGE",
-        "--top and --threshold exclude each other; give one of them",
-      );
-    }
-    const read = { single: true, strict: values.strict };
+    const keys = toKeyOptions(values);
+    const read = { single: true, strict: values.strict, split: values.split };
     return withModel(values, cli, {
       async plan({ spec, tokenizer }) {
         const set = await loadItems(values.items, { spec, tokenizer }, cli, read);
@@ -90,7 +91,7 @@ export const command = defineCommand({
       async compute(model) {
         const set = await loadItems(values.items, model, cli, read);
         using progress = cli.progress("identify");
-        const { effect, top, threshold, draws } = values;
+        const { effect, draws } = values;
         const result = await identify(model, set, {
           method: values.method,
           positions: values.positions,
@@ -100,8 +101,7 @@ export const command = defineCommand({
           seed: values.seed,
           senders,
           ...(effect !== undefined && { effect }),
-          ...(top !== undefined && { top }),
-          ...(threshold !== undefined && { threshold }),
+          ...keys,
           ...(draws !== undefined && { draws }),
           signal: cli.signal,
           onProgress: progress.onProgress,

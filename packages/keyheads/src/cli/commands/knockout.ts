@@ -3,24 +3,27 @@ import type { Model } from "../../model.ts";
 import { knockOut } from "../../validation/knock-out.ts";
 import type { Cli } from "../cli.ts";
 import { defineCommand, option } from "../command.ts";
-import { chosenComponents } from "../components.ts";
+import { chosenComponents, sharedClusters } from "../components.ts";
 import { keepCorrect, loadControl, loadItems } from "../items.ts";
 import {
+  ablation,
   components,
+  draws,
   force,
   items,
+  meanOver,
   modelOptions,
   onlyCorrect,
   outFile,
+  positions,
   seed,
+  split,
   strict,
 } from "../options.ts";
 import { forwardStep } from "../plan.ts";
 import { withModel } from "../session.ts";
 import { knockoutText } from "../show/knockout.ts";
-import { choice, flag, integer, text } from "../values.ts";
-
-const defaultSets = 200;
+import { text } from "../values.ts";
 
 export const command = defineCommand({
   name: "knockout",
@@ -35,48 +38,31 @@ export const command = defineCommand({
     ...modelOptions,
     items,
     ...components,
-    ablation: option(
-      "--ablation <name>",
-      "mean, zero or resample (default: mean)",
-      choice("mean", "zero", "resample").default("mean"),
-    ),
-    positions: option(
-      "--positions <where>",
-      "end or all: where components are removed (default: all)",
-      choice("end", "all").default("all"),
-    ),
-    meanOver: option(
-      "--mean-over <file>",
-      "items over which means are taken (default: the items themselves)",
-      text().optional(),
-    ),
-    random: option(
-      "--random <n>",
-      `random sets per size, all where there are no more (default: ${defaultSets}; 0: none)`,
-      integer(0).default(defaultSets),
-    ),
-    layerMatched: option(
-      "--layer-matched",
-      "random heads come from the layers of those they stand for",
-      flag().default(false),
-    ),
+    ablation,
+    positions,
+    meanOver,
+    ...draws,
     control: option(
       "--control <file>",
       "items that should survive, or a .txt file: next-token accuracy",
       text().optional(),
     ),
     onlyCorrect,
+    split,
     seed,
     strict,
     out: outFile,
     force,
   },
   run(values, cli) {
-    const { strict } = values;
+    const { strict, split } = values;
     return withModel(values, cli, {
       async plan({ spec, tokenizer }) {
         const { heads, mlps } = await chosenComponents(values, spec);
-        const { items } = await loadItems(values.items, { spec, tokenizer }, cli, { strict });
+        const { items } = await loadItems(values.items, { spec, tokenizer }, cli, {
+          strict,
+          split,
+        });
         const lengths = items.map((item) => item.promptIds.length + item.answerIds.length - 1);
         const sizes = heads.length + mlps.length;
         const runs = 2 + sizes + values.random * heads.length;
@@ -85,6 +71,12 @@ export const command = defineCommand({
       async compute(model) {
         const chosen = await chosenComponents(values, model.spec);
         const sets = await readSets(model, values, cli);
+        const shared = await sharedClusters(values.from, sets.items.items, split);
+        if (shared > 0) {
+          cli.note(
+            `${shared} clusters were used to find these heads too; --split keeps them apart`,
+          );
+        }
         using progress = cli.progress("knockout");
         const { ablation, positions, random, layerMatched, seed } = values;
         const result = await knockOut(model, sets.items, {
@@ -99,7 +91,10 @@ export const command = defineCommand({
           signal: cli.signal,
           onProgress: progress.onProgress,
         });
-        return { data: result, text: () => knockoutText(result) };
+        return {
+          data: { ...result, sharedClusters: shared },
+          text: () => knockoutText(result),
+        };
       },
     });
   },
@@ -110,13 +105,14 @@ interface SetValues {
   readonly meanOver: string | undefined;
   readonly control: string | undefined;
   readonly onlyCorrect: boolean;
+  readonly split: string | undefined;
   readonly strict: boolean;
   readonly seed: number;
 }
 
 async function readSets(model: Model, values: SetValues, cli: Cli) {
-  const { meanOver, control, strict, seed } = values;
-  const all = await loadItems(values.items, model, cli, { strict });
+  const { meanOver, control, strict, split, seed } = values;
+  const all = await loadItems(values.items, model, cli, { strict, split });
   return {
     items: values.onlyCorrect ? await keepCorrect(model, all, cli) : all,
     meanOver:
