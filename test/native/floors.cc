@@ -1,6 +1,8 @@
 #include "floors.h"
 
+#ifdef __x86_64__
 #include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <chrono>
@@ -12,6 +14,8 @@
 #include "base/pool.h"
 
 namespace keyheads::test {
+
+#ifdef __x86_64__
 namespace {
 
 constexpr int kChains = 12;  // two units, each with a latency of up to six
@@ -96,5 +100,11 @@ void print_floors() {
   std::printf("{\"threads\": %d, \"flops\": %.4g, \"bytesRead\": %.4g}\n", pool.threads(),
               threads * kSteps * kChains * (wide ? 32 : 16) / chains, threads * kBytes / reads);
 }
+
+#else
+
+void print_floors() { fail("NO_DEVICE", "the floors are measured on x86-64 only"); }
+
+#endif
 
 }  // namespace keyheads::test

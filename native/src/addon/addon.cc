@@ -337,7 +337,11 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
   out.Set("gemm", gemm_name(Engine::instance().isa()));
   out.Set("threads", Engine::instance().threads());
   out.Set("napi", NAPI_VERSION);
+#ifdef __clang__
+  out.Set("compiler", __VERSION__);
+#else
   out.Set("compiler", "g++ " __VERSION__);
+#endif
   return out;
 }
 

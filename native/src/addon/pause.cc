@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "addon/environment.h"
+#include "base/platform.h"
 
 namespace keyheads::addon {
 namespace {
@@ -24,7 +25,7 @@ Outcome Pause::fire(const Context& ctx, size_t function, const FiringValues& val
 
   const auto ended = [&] { return outcome_ != Outcome::open || ctx.cancelled->load(); };
   const auto until = std::chrono::steady_clock::now() + kSpin;
-  while (!ended() && std::chrono::steady_clock::now() < until) __builtin_ia32_pause();
+  while (!ended() && std::chrono::steady_clock::now() < until) relax();
   if (!ended()) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, ended);

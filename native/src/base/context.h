@@ -5,8 +5,8 @@
 
 namespace keyheads {
 
-// v4_bf16: v4 on a processor that multiplies bfloat16 (AVX512_BF16).
-enum class Isa : uint8_t { v2, v3, v4, v4_bf16 };
+// v2 to v4_bf16: x86-64, the last with bfloat16 products (AVX512_BF16). neon: 64-bit Arm.
+enum class Isa : uint8_t { v2, v3, v4, v4_bf16, neon };
 
 class Pool;
 

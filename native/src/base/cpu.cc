@@ -1,35 +1,24 @@
 #include "base/cpu.h"
 
-#include <cpuid.h>
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <string_view>
 
 #include "base/check.h"
+#include "base/platform.h"
 
 namespace keyheads {
 namespace {
+
+constexpr Isa kAllIsas[] = {Isa::v2, Isa::v3, Isa::v4, Isa::v4_bf16, Isa::neon};
 
 bool supported(Isa isa) {
 #ifdef KEYHEADS_ONLY_ISA
   if (isa != Isa::KEYHEADS_ONLY_ISA) return false;
 #endif
-  switch (isa) {
-    case Isa::v4_bf16:
-      return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16");
-    case Isa::v4:
-      return __builtin_cpu_supports("x86-64-v4");
-    case Isa::v3:
-      return __builtin_cpu_supports("x86-64-v3");
-    case Isa::v2:
-      return __builtin_cpu_supports("x86-64-v2");
-  }
-  return false;
+  return has_isa(isa);
 }
 
 // CPUs' worth of time that the cgroup grants (v2, then v1); 0 if there is no limit.
@@ -47,23 +36,11 @@ double cgroup_quota() {
   return 0;
 }
 
-std::vector<int> read_allowed_cpus() {
-  std::vector<int> cpus;
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
-    }
-  }
-  if (cpus.empty()) cpus.push_back(0);  // more than CPU_SETSIZE CPUs: run on one, unpinned
-  return cpus;
-}
-
 }  // namespace
 
 std::vector<Isa> supported_isas() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::v2, Isa::v3, Isa::v4, Isa::v4_bf16}) {
+  for (const Isa isa : kAllIsas) {
     if (supported(isa)) isas.push_back(isa);
   }
   return isas;
@@ -73,22 +50,24 @@ Isa detect_isa() {
   const std::vector<Isa> isas = supported_isas();
   if (isas.empty()) {
     fail("BAD_ARGUMENT", "this processor (", cpu_name(),
-         ") has no SSE4.2; keyheads needs x86-64-v2 or better");
+         ") lacks what the kernels of this build need: x86-64-v2 (SSE4.2, of 2009) or better");
   }
   const char* wanted = std::getenv("KEYHEADS_ISA");
   if (wanted == nullptr || *wanted == '\0') return isas.back();
-  for (const Isa isa : {Isa::v2, Isa::v3, Isa::v4, Isa::v4_bf16}) {
+  for (const Isa isa : kAllIsas) {
     const std::string_view name = isa_name(isa);
-    if (wanted != name && wanted != name.substr(name.rfind('v'))) continue;
+    if (wanted != name && wanted != name.substr(name.find(isa == Isa::neon ? 'n' : 'v'))) continue;
     if (supported(isa)) return isa;
     fail("BAD_ARGUMENT", "KEYHEADS_ISA=", wanted, ": this processor (", cpu_name(),
-         ") supports at most ", isa_name(isas.back()));
+         ") and build support at most ", isa_name(isas.back()));
   }
-  fail("BAD_ARGUMENT", "KEYHEADS_ISA=", wanted, " is not one of v2, v3, v4, v4-bf16");
+  fail("BAD_ARGUMENT", "KEYHEADS_ISA=", wanted, " is not one of v2, v3, v4, v4-bf16, neon");
 }
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::neon:
+      return "arm64-neon";
     case Isa::v4_bf16:
       return "x86-64-v4-bf16";
     case Isa::v4:
@@ -101,22 +80,8 @@ const char* isa_name(Isa isa) {
   return "";
 }
 
-std::string cpu_name() {
-  unsigned regs[12] = {};
-  for (unsigned leaf = 0; leaf < 3; ++leaf) {
-    unsigned* r = regs + 4 * leaf;
-    if (!__get_cpuid(0x80000002u + leaf, r, r + 1, r + 2, r + 3)) return "unknown";
-  }
-  char text[sizeof regs + 1] = {};
-  std::memcpy(text, regs, sizeof regs);
-  std::string name(text);
-  name.erase(0, std::min(name.find_first_not_of(' '), name.size()));
-  name.erase(name.find_last_not_of(' ') + 1);
-  return name;
-}
-
 const std::vector<int>& allowed_cpus() {
-  static const std::vector<int> cpus = read_allowed_cpus();
+  static const std::vector<int> cpus = usable_cpus();
   return cpus;
 }
 

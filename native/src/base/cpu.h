@@ -12,10 +12,13 @@ namespace keyheads {
 // is not there.
 Isa detect_isa();
 
+// Whether processor and operating system can run it; supported_isas() also asks the build.
+bool has_isa(Isa isa);
+
 // All instruction sets that can run here, ascending.
 std::vector<Isa> supported_isas();
 
-const char* isa_name(Isa isa);  // "x86-64-v3"
+const char* isa_name(Isa isa);  // "x86-64-v3", "arm64-neon"
 
 std::string cpu_name();  // as the processor reports it
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/platform.h"
 
 namespace keyheads {
 
@@ -21,7 +22,7 @@ File::File(std::string path) : path_(std::move(path)) {
     fail("BAD_CHECKPOINT", path_, ": ", std::strerror(error));
   }
   size_ = status.st_size;
-  posix_fadvise(descriptor_, 0, 0, POSIX_FADV_SEQUENTIAL);
+  advise_sequential(descriptor_);
 }
 
 File::~File() { close(descriptor_); }
@@ -37,9 +38,7 @@ void File::check_range(int64_t offset, int64_t count) const {
   }
 }
 
-void File::fetch(int64_t offset, int64_t count) const {
-  posix_fadvise(descriptor_, offset, count, POSIX_FADV_WILLNEED);
-}
+void File::fetch(int64_t offset, int64_t count) const { advise_needed(descriptor_, offset, count); }
 
 void File::read(int64_t offset, int64_t count, void* to) const {
   int64_t done = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/platform.h"
 
 namespace keyheads {
 namespace {
@@ -42,7 +43,7 @@ void* from_system(size_t bytes) {
   void* block = std::aligned_alloc(alignment, padded);
   // the rest of the last huge page would be memory that nobody uses
   if (block && alignment == kHugePage) {
-    madvise(block, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+    advise_huge_pages(block, bytes / kHugePage * kHugePage);
   }
   return block;
 }
@@ -175,7 +176,7 @@ MemoryPlan::~MemoryPlan() {
   current_plan = outer_;
   *alive_ = false;
   if (!outer_ && reserved().base) {
-    madvise(reserved().base, static_cast<size_t>(reserved().bytes), MADV_DONTNEED);
+    forget_pages(reserved().base, static_cast<size_t>(reserved().bytes));
   }
 }
 

@@ -1,8 +1,5 @@
 #include "base/pool.h"
 
-#include <immintrin.h>
-#include <sched.h>
-
 #include <chrono>
 #include <cstdlib>
 #include <string_view>
@@ -10,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/cpu.h"
+#include "base/platform.h"
 
 namespace keyheads {
 namespace {
@@ -26,7 +24,7 @@ bool spin(const Done& done) {
   do {
     for (int i = 0; i < 64; ++i) {
       if (done()) return true;
-      _mm_pause();
+      relax();
     }
   } while (std::chrono::steady_clock::now() < end);
   return false;
@@ -75,14 +73,7 @@ void Pool::stop() {
 // index < 0: any allowed CPU
 void Pool::pin(int index) const {
   const std::vector<int>& cpus = allowed_cpus();
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (index >= 0) {
-    CPU_SET(cpus[static_cast<size_t>(index)], &set);
-  } else {
-    for (const int cpu : cpus) CPU_SET(cpu, &set);
-  }
-  sched_setaffinity(0, sizeof set, &set);  // a refusal costs speed only
+  run_on(index < 0 ? cpus : std::vector<int>{cpus[static_cast<size_t>(index)]});
 }
 
 void Pool::work_loop(int index) {
@@ -148,7 +139,7 @@ void Pool::run(int64_t count, void (*fn)(void* data, int64_t i), void* data) {
   generation_.notify_all();
   work(generation);
   const auto all_done = [&] { return completed_.load(std::memory_order_acquire) == count; };
-  while (!spin(all_done)) sched_yield();
+  while (!spin(all_done)) std::this_thread::yield();
   if (exception_) {
     skip_ = false;
     std::rethrow_exception(std::exchange(exception_, nullptr));

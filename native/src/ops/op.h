@@ -13,7 +13,7 @@
   void name(Context& ctx, const Args<double>& args); \
   }
 
-#ifdef KEYHEADS_ONLY_ISA  // of a build for this processor alone
+#ifdef KEYHEADS_ONLY_ISA  // of a build for one instruction set alone, as all on Arm are
 #define DECLARE_OP(name, Args)                                   \
   DECLARE_OP_FOR(KEYHEADS_ONLY_ISA, name, Args)                  \
   template <class T>                                             \
@@ -34,7 +34,7 @@
         return v4::name(ctx, args);                              \
       case Isa::v3:                                              \
         return v3::name(ctx, args);                              \
-      case Isa::v2:                                              \
+      default:                                                   \
         return v2::name(ctx, args);                              \
     }                                                            \
   }

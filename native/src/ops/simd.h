@@ -1,13 +1,19 @@
 // Vectors of the instruction set that this file is compiled for: Simd<float>, Simd<double>.
 // A leaf header (see base/view.h); everything is internal to the kernel that includes it.
 #pragma once
+#ifdef __aarch64__
+#include <arm_neon.h>
+#else
 #include <immintrin.h>
+#endif
 
 #include <cstdint>
 
 #include "base/view.h"
 
-#if defined(__AVX512F__)
+#if defined(__aarch64__)
+#include "ops/simd_neon.h"
+#elif defined(__AVX512F__)
 #include "ops/simd_v4.h"
 #elif defined(__AVX2__)
 #include "ops/simd_v3.h"
@@ -21,7 +27,7 @@ namespace {
 // a * b + c: fused (rounded once) wherever Simd::fma is.
 template <class T>
 KEYHEADS_INLINE T mul_add(T a, T b, T c) {
-#ifdef __FMA__
+#if defined(__FMA__) || defined(__aarch64__)
   if constexpr (sizeof(T) == 4) return __builtin_fmaf(a, b, c);
   return __builtin_fma(a, b, c);
 #else
