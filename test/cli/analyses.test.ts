@@ -121,6 +121,48 @@ describe("identify", () => {
   });
 });
 
+describe("circuit", () => {
+  test("weighs a circuit and writes one that can be read back", async () => {
+    const folder = scratch();
+    const file = join(folder, "circuit.json");
+    const few = join(folder, "few.jsonl");
+    writeFileSync(few, readFileSync(problems, "utf8").split("\n").slice(0, 60).join("\n"));
+    const parts = ["--heads", plantedHeads.join(), "--mlps", plantedMlps.join()];
+    const args = [
+      "circuit",
+      planted,
+      "--items",
+      few,
+      "--ablation",
+      "counterfactual",
+      "--subsets",
+      "4",
+    ];
+    const result = await json([...args, ...parts, "--random", "3", "--save-circuit", file]);
+    expect(result).toMatchObject({ ...shared, mlpsOutside: "removed", of: 36 });
+    expect((result.faithfulness as { mean: number }).mean).toBeCloseTo(1, 1);
+    const again = await json([...args, "--circuit", file, "--random", "3"]);
+    expect(again.faithfulness).toEqual(result.faithfulness);
+    const { stdout } = await keyheads(...args, "--circuit", file, "--random", "2");
+    expect(stdout).toMatch(/^faithfulness +(1\.0|0\.9)\d+ \(/m);
+    expect(stdout).toMatch(/^mlp 3 +\d+\.\d+ +\d+\.\d %/m);
+    const both = await failure([...args, "--circuit", file, "--heads", "0.1"], 2);
+    expect(both).toMatch(/--circuit excludes --heads/);
+    writeFileSync(file, "{}");
+    expect(await failure([...args, "--circuit", file], 1)).toMatch(/circuit\.json: cfg/);
+  });
+
+  test("follows the ranking of a result over sizes", async () => {
+    const out = join(scratch(), "identify.json");
+    await json(["identify", planted, ...items, ...quick, "--out", out]);
+    const result = await json(["circuit", planted, ...items, "--from", out, "--subsets", "0"]);
+    expect(result).toMatchObject({ mlpsOutside: "kept", cpr: expect.any(Number) });
+    const [signed] = result.sizes as { points: { k: number; faithfulness: number }[] }[];
+    expect(signed?.points.at(-4)?.k).toBe(3);
+    expect(signed?.points.at(-4)?.faithfulness).toBeGreaterThan(0.9);
+  });
+});
+
 describe("transfer", () => {
   test("writes matrices over items files and tables of them", async () => {
     const folder = scratch();

@@ -8,6 +8,7 @@ import { randomSets } from "../../packages/keyheads/src/validation/random-sets.t
 
 const one = (template: string, length: number): Case => ({
   ...{ item: 0, sequence: Array(length).fill(1), answer: 0, template, step: 0 },
+  ...{ other: undefined, counterfactual: undefined, roles: Array(length).fill("") },
   name: `task item ${template}${length}`,
 });
 const keysOf = (positions: "end" | "all") => (c: Case, align: Alignment) =>
@@ -27,7 +28,13 @@ describe("alignment of means", () => {
   it("is coarser where prompts are ragged, and says so", () => {
     const ragged = [one("a", 3), one("a", 4), one("a", 4)];
     expect(choose(ragged, "end").align).toBe("template");
-    expect(choose(ragged, "all").align).toBe("offset");
+    // Of one template but of two lengths: by distance from END, role by role.
+    expect(choose(ragged, "all").align).toBe("role");
+    const named = { ...one("a", 3), roles: ["", "operand", ""] };
+    expect(choose([named, named, one("a", 4), one("a", 4)], "all").align).toBe("template");
+    const mixed = [{ ...one("a", 3), roles: ["operand", "", ""] }, one("a", 4), one("a", 4)];
+    expect(choose(mixed, "all").align).toBe("offset");
+    expect(choose([one("a", 3), one("b", 4), one("b", 4)], "all").align).toBe("offset");
     expect(choose([one("a", 3), one("a", 4)], "all").align).toBe("none");
   });
 

@@ -76,9 +76,22 @@ export { compareAtMatchedGain, type MatchedGainOptions } from "./tuning/matched-
 export type { TuneEvent, TuneOptions } from "./tuning/options.ts";
 export { parseHeads, parseMlps, type Selection, selectSlices } from "./tuning/selection.ts";
 export { tune } from "./tuning/tune.ts";
+export { circuit } from "./validation/circuit.ts";
+export { circuitJson, graphShape, parseCircuit, readCircuit } from "./validation/circuit-file.ts";
+export {
+  type CircuitGraph,
+  circuitComponents,
+  type GraphShape,
+  nodeCircuit,
+} from "./validation/graph.ts";
 export { knockOut } from "./validation/knock-out.ts";
 export { negativeControl } from "./validation/negative-control.ts";
-export type { AblationOptions, KnockOutOptions, SubsetsOptions } from "./validation/options.ts";
+export type {
+  AblationOptions,
+  CircuitOptions,
+  KnockOutOptions,
+  SubsetsOptions,
+} from "./validation/options.ts";
 export { subsets } from "./validation/subsets.ts";
 export { type TransferEntry, type TransferOptions, transfer } from "./validation/transfer.ts";
 export {

@@ -1,12 +1,19 @@
 /** Results of validation beyond single knock-outs: transfer between tasks. */
-import type { Dropped, RandomBand } from "./results.ts";
+import type {
+  AblationName,
+  Dropped,
+  EffectName,
+  ItemCounts,
+  RandomBand,
+  RoleShare,
+} from "./results.ts";
 
 /** Key heads found on one set of items, removed on another. Matrices are [from][on]. */
 export interface TransferResult {
   readonly sets: readonly TransferSet[];
   /** How discovery and evaluation were kept apart. */
   readonly split: "labels" | "clusters" | "none";
-  readonly ablation: "mean" | "zero" | "resample";
+  readonly ablation: AblationName;
   readonly positions: "end" | "all";
   /** Overlap of key heads, beside what random sets of these sizes would have. */
   readonly jaccard: readonly (readonly number[])[];
@@ -28,4 +35,74 @@ export interface TransferSet {
   readonly keyHeads: readonly string[];
   /** Of the evaluation items, with nothing removed. */
   readonly baseline: number;
+}
+
+/** Is a set S of heads and MLPs the circuit of a task? m is a mean metric, M the whole model. */
+export interface CircuitResult {
+  readonly items: ItemCounts;
+  readonly components: readonly string[];
+  /** How many components S is a part of. */
+  readonly of: number;
+  readonly metric: EffectName;
+  readonly ablation: AblationName;
+  readonly positions: "end" | "all";
+  readonly meanOver: string;
+  readonly mlpsOutside: "kept" | "removed";
+  /** m(M), m(S), and m with everything removed. */
+  readonly full: number;
+  readonly circuit: number;
+  readonly empty: number;
+  /** (m(S) - m(empty)) / (m(M) - m(empty)): ratio of means, with a cluster-bootstrap interval. */
+  readonly faithfulness: RoleShare;
+  readonly completeness?: CompletenessResult;
+  readonly minimality?: MinimalityResult;
+  /** By size along a ranking, where components have scores. */
+  readonly sizes?: readonly SizeCurve[];
+  /** Of the signed ranking. */
+  readonly cpr?: number;
+  /** Of the ranking by magnitude. */
+  readonly cmd?: number;
+  readonly seconds: number;
+}
+/** m(S without K) and m(M without K). */
+export interface CompletenessPoint {
+  readonly removed: readonly string[];
+  readonly circuit: number;
+  readonly model: number;
+  readonly difference: number;
+}
+export interface CompletenessResult {
+  /** Largest difference, and as a share of m(M) - m(empty). */
+  readonly largest: number;
+  readonly share: number;
+  readonly worst: CompletenessPoint;
+  readonly random: readonly CompletenessPoint[];
+  readonly greedy: readonly CompletenessPoint[];
+}
+export interface MinimalityResult {
+  readonly components: readonly {
+    readonly component: string;
+    /** Largest effect of removing it too, and what was removed from the circuit there. */
+    readonly effect: number;
+    readonly share: number;
+    readonly without: readonly string[];
+    /** Share of the random heads with at least this effect. */
+    readonly atLeast: number;
+  }[];
+  readonly random: {
+    readonly heads: readonly string[];
+    readonly effects: readonly number[];
+    /** 95th percentile. */
+    readonly high: number;
+  };
+}
+export interface SizeCurve {
+  readonly ranking: "signed" | "absolute";
+  readonly points: readonly {
+    readonly share: number;
+    readonly k: number;
+    readonly faithfulness: number;
+  }[];
+  readonly cpr: number;
+  readonly cmd: number;
 }

@@ -22,6 +22,8 @@ export type EffectName =
   | "ie"
   | "normalised";
 
+export type AblationName = "mean" | "zero" | "resample" | "counterfactual";
+
 /** Attribution of every head and MLP. Effects are mean(patched - reference). */
 export interface IdentifyResult {
   readonly items: ItemCounts;
@@ -98,7 +100,7 @@ export interface RandomBand {
 }
 export interface KnockoutResult {
   readonly items: ItemCounts;
-  readonly ablation: "mean" | "zero" | "resample";
+  readonly ablation: AblationName;
   readonly positions: "end" | "all";
   readonly meanOver: string;
   readonly controlMeanOver?: string;
@@ -108,7 +110,7 @@ export interface KnockoutResult {
 }
 /** Every set of at most `size` heads. Specific drop: fall on the task minus fall on the control. */
 export interface SubsetResult {
-  readonly ablation: "mean" | "zero" | "resample";
+  readonly ablation: AblationName;
   readonly baseline: { readonly accuracy: number; readonly control?: number };
   readonly sets: readonly {
     readonly heads: readonly string[];

@@ -2,11 +2,13 @@
 import { readFile } from "node:fs/promises";
 import type { ModelSpec } from "@keyheads/native";
 import type { HeadRef } from "../attribution/component.ts";
+import { effectOf } from "../attribution/effects.ts";
 import { labelledClusters } from "../attribution/pairs.ts";
 import { KeyheadsError } from "../errors.ts";
 import type { IdentifyResult, RunResult } from "../results.ts";
 import type { Item } from "../tasks/items.ts";
 import { checkHeads, parseHeads, parseMlps } from "../tuning/selection.ts";
+import type { Scored } from "../validation/size-curve.ts";
 
 export interface ComponentValues {
   readonly heads: string | undefined;
@@ -79,6 +81,20 @@ async function rankedHeads(file: string, top: number | undefined, spec: ModelSpe
   const refs = parseHeads(names.join(","));
   checkHeads(refs, spec);
   return refs;
+}
+
+/** Effects of `--from` as scores: positive helps the answer. What was not measured is left out. */
+export async function scoresOf(from: string): Promise<Scored[]> {
+  const { heads, mlps, effect } = await readRanking(from);
+  const { harm } = effectOf(effect, true);
+  const all = [
+    ...heads.flatMap((row, layer) => row.map((value, head) => ({ layer, head, value }))),
+    ...(mlps ?? []).map((value, layer) => ({ layer, head: -1, value })),
+  ];
+  // What was not measured is null in JSON.
+  return all.flatMap(({ layer, head, value }) =>
+    typeof value === "number" ? [{ component: { layer, head }, score: harm * value }] : [],
+  );
 }
 
 /** The JSON of `identify`, or the first question of a run's results.json. */

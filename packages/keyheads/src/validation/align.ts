@@ -1,18 +1,21 @@
 // Which positions share a mean. Prompts are ragged, so "the mean at this position" needs a rule:
 // template: same template, same answer token and, where all positions are replaced, same length;
+// role: same template, answer token, role and distance from END, whatever the length;
 // offset: same distance from END, whatever the template; none: one mean over everything.
 import { KeyheadsError } from "../errors.ts";
 import type { Case } from "./cases.ts";
 import type { Alignment } from "./options.ts";
 
 type Positions = "end" | "all";
-const levels: readonly Alignment[] = ["template", "offset", "none"];
+const levels: readonly Alignment[] = ["template", "role", "offset", "none"];
 
 /** The key of position `p` of a case; positions with equal keys are averaged. */
 export function rowKey(one: Case, p: number, positions: Positions, align: Alignment): string {
-  const { template, step, sequence } = one;
+  const { template, step, sequence, roles } = one;
+  const offset = sequence.length - 1 - p;
   if (align === "none") return "";
-  if (align === "offset") return String(sequence.length - 1 - p);
+  if (align === "offset") return String(offset);
+  if (align === "role") return `${template}\n${step}\n${roles[p]}\n${offset}`;
   return positions === "end"
     ? `${template}\n${step}`
     : `${template}\n${step}\n${sequence.length}\n${p}`;
@@ -20,9 +23,11 @@ export function rowKey(one: Case, p: number, positions: Positions, align: Alignm
 
 /** The key of whole prompts that may stand in for each other (resample). */
 export function promptKey(one: Case, positions: Positions, align: Alignment): string {
-  const { template, step, sequence } = one;
+  const { template, step, sequence, roles } = one;
   const length = positions === "all" ? sequence.length : 0;
-  return align === "template" ? `${template}\n${step}\n${length}` : String(length);
+  if (align === "offset" || align === "none") return String(length);
+  const shape = align === "role" && positions === "all" ? roles.join() : "";
+  return `${template}\n${step}\n${length}\n${shape}`;
 }
 
 /** Positions of a case that are replaced. */
@@ -69,6 +74,7 @@ function describe(prompts: number, align: Alignment, counts: ReadonlyMap<string,
   const sizes = [...counts.values()].sort((a, b) => a - b);
   const how = {
     template: "by template and position",
+    role: "by template, role and distance from the end",
     offset: "by distance from the end",
     none: "over all positions together",
   }[align];

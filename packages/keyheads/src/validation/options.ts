@@ -1,14 +1,20 @@
 import type { HeadRef } from "../attribution/component.ts";
 import type { CallOptions } from "../model.ts";
+import type { AblationName } from "../results.ts";
 import type { Item, ItemSet } from "../tasks/items.ts";
+import type { MetricName } from "./set-meter.ts";
+import type { Scored } from "./size-curve.ts";
 
-export type Ablation = "mean" | "zero" | "resample";
+export type Ablation = AblationName;
 /** How fine a mean is: see docs/method.md. */
-export type Alignment = "template" | "offset" | "none";
+export type Alignment = "template" | "role" | "offset" | "none";
 export type Items = ItemSet | readonly Item[];
 
 export interface AblationOptions extends CallOptions {
-  /** mean (default): the mean over `meanOver`; resample: the value on another prompt of it. */
+  /**
+   * mean (default): the mean over `meanOver`; resample: the value on another prompt of it;
+   * counterfactual: the value on the item's own X_c.
+   */
   readonly ablation?: Ablation;
   /** end: only at the position that predicts the answer token; all (default): at every position. */
   readonly positions?: "end" | "all";
@@ -41,4 +47,22 @@ export interface SubsetsOptions extends AblationOptions {
   readonly size?: number;
   /** The heads that sets are made of; all by default. */
   readonly heads?: readonly HeadRef[];
+}
+
+export interface CircuitOptions
+  extends Omit<AblationOptions, "control" | "controlMeanOver" | "answer"> {
+  readonly heads?: readonly HeadRef[];
+  readonly mlps?: readonly number[];
+  /** Kept by default where the circuit names no MLP, removed where it does. */
+  readonly mlpsOutside?: "kept" | "removed";
+  /** Default: logit-difference where every item has a counterfactual answer, else logprob. */
+  readonly metric?: MetricName;
+  /** Parts K of the circuit that are tried, all where there are no more; 32. 0: no such search. */
+  readonly subsets?: number;
+  /** Random heads that minimality is held against, all where there are no more; 40. */
+  readonly random?: number;
+  /** Bootstrap draws of the interval; 1000. */
+  readonly draws?: number;
+  /** Of components; positive helps the answer. Curves over size follow them. */
+  readonly scores?: readonly Scored[];
 }

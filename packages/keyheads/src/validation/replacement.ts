@@ -1,7 +1,8 @@
-// What removed components are replaced by: nothing (zero), the mean over a named set of prompts, or
-// their values on another prompt of it (resample).
+// What removed components are replaced by: nothing (zero), the mean over a named set of prompts,
+// their values on another prompt of it (resample), or on the item's own counterfactual.
 import type { Bank, FloatArray, ModelDtype } from "@keyheads/native";
 import { captureBank, type FullBank } from "../attribution/capture.ts";
+import { KeyheadsError } from "../errors.ts";
 import type { CallOptions, Model } from "../model.ts";
 import { groupBy } from "../statistics/group-by.ts";
 import { rng } from "../statistics/rng.ts";
@@ -36,6 +37,8 @@ export async function prepareReplacement(
       return await meanReplacement(model, cases, over, options, call);
     case "resample":
       return resampleReplacement(model, cases, over, options);
+    case "counterfactual":
+      return counterfactualReplacement(model, cases, options);
   }
 }
 
@@ -121,6 +124,30 @@ function resampleReplacement(
     bank: async (indices, call): Promise<FullBank> => {
       const sequences = indices.map((i) => partners[i] as readonly number[]);
       return (await captureBank(model, sequences, positions, call)).bank;
+    },
+  };
+}
+
+function counterfactualReplacement(
+  model: Model,
+  cases: readonly Case[],
+  { positions }: ReplacementOptions,
+): Replacement {
+  const sequences = cases.map(({ counterfactual, sequence, name }) => {
+    const length = counterfactual?.length;
+    if (counterfactual && (positions === "end" || length === sequence.length)) {
+      return counterfactual;
+    }
+    const why = counterfactual
+      ? `its counterfactual has ${length} tokens instead of ${sequence.length}; use positions "end"`
+      : "it has no counterfactual for this answer token";
+    throw new KeyheadsError("BAD_ITEMS", `${name}: ${why}, or another ablation`);
+  });
+  return {
+    description: "each prompt's own counterfactual",
+    bank: async (indices, call) => {
+      const chosen = indices.map((i) => sequences[i] as readonly number[]);
+      return (await captureBank(model, chosen, positions, call)).bank;
     },
   };
 }

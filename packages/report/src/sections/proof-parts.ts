@@ -27,6 +27,7 @@ ${figure({
 function ablationText(knockout: KnockoutResult): string {
   if (knockout.ablation === "zero") return "the output is set to zero";
   if (knockout.ablation === "resample") return "the output is replaced by that of another item";
+  if (knockout.ablation === "counterfactual") return "the output is replaced by that on X_c";
   return `the output is replaced by its mean over ${knockout.meanOver}`;
 }
 
