@@ -3,7 +3,9 @@
 #include <cmath>
 #include <cstdint>
 #include <iterator>
+#include <map>
 #include <string>
+#include <vector>
 
 namespace keyheads::test {
 
@@ -39,5 +41,17 @@ class Random {
  private:
   uint64_t state_ = 1469598103934665603u;
 };
+
+// At least the first `count` normal() of Random(name), kept for the next call that wants them.
+inline const std::vector<double>& normals(const std::string& name, int64_t count) {
+  struct Drawn {
+    Random random;
+    std::vector<double> values{};
+  };
+  static std::map<std::string, Drawn> all;
+  Drawn& drawn = all.try_emplace(name, Drawn{Random(name)}).first->second;
+  while (std::ssize(drawn.values) < count) drawn.values.push_back(drawn.random.normal());
+  return drawn.values;
+}
 
 }  // namespace keyheads::test

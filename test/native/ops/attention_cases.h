@@ -139,19 +139,25 @@ void declare_past(const Shape& s, Buffers<T>& b) {
   b.fixed("past_v", 1, size);
 }
 
-// Key (name "k") or value ("v") `j` that a query's head reads.
-inline const double* key_row(const Shape& s, Buffers<double>& b, const Query& x,
-                             const std::string& name, int64_t j) {
-  const int64_t column = x.head / (s[0] / s[1]) * s[2];
-  return j < x.past ? b.ptr("past_" + name) + (x.past_row + j) * s[1] * s[2] + column
-                    : b[name].row(x.row + j - x.past) + column;
-}
-
-inline double plain_score(const Shape& s, Buffers<double>& b, const Query& x, int64_t j) {
-  double sum = 0;
-  for (int64_t e = 0; e < s[2]; ++e) {
-    sum += b["q"].row(x.row + x.query)[x.head * s[2] + e] * key_row(s, b, x, "k", j)[e];
+// The keys (name "k") or values ("v") of all sequences, past and own.
+struct Keys {
+  const double* past;
+  Mat<double> own;
+  Keys(Buffers<double>& b, const std::string& name) : past(b.ptr("past_" + name)), own(b[name]) {}
+  // number `j` that a query's head reads
+  const double* row(const Shape& s, const Query& x, int64_t j) const {
+    const int64_t column = x.head / (s[0] / s[1]) * s[2];
+    return j < x.past ? past + (x.past_row + j) * s[1] * s[2] + column
+                      : own.row(x.row + j - x.past) + column;
   }
+};
+
+inline double plain_score(const Shape& s, const Mat<double>& q, const Keys& keys, const Query& x,
+                          int64_t j) {
+  const double* query = q.row(x.row + x.query) + x.head * s[2];
+  const double* key = keys.row(s, x, j);
+  double sum = 0;
+  for (int64_t e = 0; e < s[2]; ++e) sum += query[e] * key[e];
   sum *= scale_of(s);
   return s[4] ? cap_of(s) * std::tanh(sum / cap_of(s)) : sum;
 }

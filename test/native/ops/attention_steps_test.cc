@@ -57,10 +57,13 @@ struct ScoresCase {
                                              .window = s[3]});
   }
   void reference(const Shape& s, Buffers<double>& b) const {
+    const Mat<double> q = b["q"];
+    const Keys keys(b, "k");
+    double* scores = b.ptr("scores");
     for_queries(s, [&](const Query& x) {
       for (int64_t j = 0; j < x.keys(); ++j) {
-        b.ptr("scores")[x.offset + j] =
-            sees(s, x.past + x.query, j) ? plain_score(s, b, x, j) : -kInfinity;
+        scores[x.offset + j] =
+            sees(s, x.past + x.query, j) ? plain_score(s, q, keys, x, j) : -kInfinity;
       }
     });
   }
@@ -68,15 +71,45 @@ struct ScoresCase {
 
 struct SoftmaxCase {
   const char* name = "attention_softmax";
-  double tolerance = 6e-6;
   std::vector<Shape> shapes() const { return attention_shapes(); }
   Shape random_shape(Random& random) const { return attention_shape(random); }
+  // Relative errors in units of 2^-24, of a row that sees n keys, for a score x below its highest:
+  // exp(-x) is off by 2 (its polynomial) and x (the rounding of x); their sum in W >= 4 lanes by 2,
+  // by the x of its large terms (3) and by n / W + log2 W additions; its inverse and the product
+  // with it by 1 each. dscores = p (dp - sum(p dp)): p enters twice, then n / W + log2 W additions
+  // and 2 roundings.
+  static double units(double n, double x) { return 2 + x + (2 + 3 + n / 4 + 2) + 2; }
+  static double gradient_units(double n, double x) { return 2 * units(n, x) + (n / 4 + 2) + 2; }
+  std::vector<double> bounds(const Shape& s, Buffers<double>& exact,
+                             const std::string& name) const {
+    constexpr double kUnit = 0x1p-24;
+    const double *scores = exact.ptr("scores"), *p = exact.ptr("pattern");
+    const double* dp = exact.ptr("dpattern");
+    std::vector<double> bound(static_cast<size_t>(pattern_size(s)));
+    for_queries(s, [&](const Query& x) {
+      const double top = *std::max_element(scores + x.offset, scores + x.offset + x.keys());
+      double seen = 0, sum = 0;
+      for (int64_t i = x.offset; i < x.offset + x.keys(); ++i) {
+        seen += p[i] > 0;
+        sum += p[i] * std::abs(dp[i]);
+      }
+      for (int64_t i = x.offset; i < x.offset + x.keys(); ++i) {
+        if (p[i] == 0) continue;
+        const double below = top - scores[i];
+        bound[static_cast<size_t>(i)] =
+            kUnit * p[i] *
+            (name == "pattern" ? units(seen, below)
+                               : gradient_units(seen, below) * (std::abs(dp[i]) + sum));
+      }
+    });
+    return bound;
+  }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
-    Random random("scores");
     const std::vector<char> seen = seen_entries(s);
+    const double* normal = normals("scores", pattern_size(s)).data();
     b.in("scores", 1, pattern_size(s), [&](int64_t, int64_t c) {
-      return seen[static_cast<size_t>(c)] ? 2 * random.normal() : -kInfinity;
+      return seen[static_cast<size_t>(c)] ? 2 * normal[c] : -kInfinity;
     });
     b.out("pattern", 1, pattern_size(s));
     b.gradient(Role::sets, "scores");
@@ -104,9 +137,10 @@ struct SoftmaxCase {
                                               .heads = s[0]});
   }
   void reference(const Shape& s, Buffers<double>& b) const {
+    double *scores = b.ptr("scores"), *pattern = b.ptr("pattern");
     for_queries(s, [&](const Query& x) {
-      const std::vector<double> p = plain_softmax(b.ptr("scores") + x.offset, x.keys());
-      std::copy(p.begin(), p.end(), b.ptr("pattern") + x.offset);
+      const std::vector<double> p = plain_softmax(scores + x.offset, x.keys());
+      std::copy(p.begin(), p.end(), pattern + x.offset);
     });
   }
 };
@@ -161,13 +195,16 @@ struct MixOf {
                                           .width = s[2]});
   }
   void reference(const Shape& s, Buffers<double>& b) const {
+    const double* pattern = b.ptr("pattern");
+    const Keys values(b, "v");
+    const Mat<double> z = b["z"];
     for_queries(s, [&](const Query& x) {
       for (int64_t e = 0; e < s[2]; ++e) {
         double sum = 0;
         for (int64_t j = 0; j < x.keys(); ++j) {
-          sum += b.ptr("pattern")[x.offset + j] * key_row(s, b, x, "v", j)[e];
+          sum += pattern[x.offset + j] * values.row(s, x, j)[e];
         }
-        b["z"].row(x.row + x.query)[x.head * s[2] + e] = sum;
+        z.row(x.row + x.query)[x.head * s[2] + e] = sum;
       }
     });
   }

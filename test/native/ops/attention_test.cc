@@ -65,20 +65,23 @@ struct AttentionCase {
     ops::attention_backward(ctx, backward_args(s, b, layout));
   }
   void reference(const Shape& s, Buffers<double>& b) const {
+    const Mat<double> q = b["q"], z = b["z"];
+    const Keys all_keys(b, "k"), values(b, "v");
     for_queries(s, [&](const Query& x) {
       std::vector<double> scores;
       std::vector<int64_t> keys;
       for (int64_t j = 0; j < x.keys(); ++j) {
         if (!sees(s, x.past + x.query, j)) continue;
         keys.push_back(j);
-        scores.push_back(plain_score(s, b, x, j));
+        scores.push_back(plain_score(s, q, all_keys, x, j));
       }
       const std::vector<double> p =
           plain_softmax(scores.data(), static_cast<int64_t>(scores.size()));
+      double* row = z.row(x.row + x.query) + x.head * s[2];
       for (int64_t e = 0; e < s[2]; ++e) {
         double sum = 0;
-        for (size_t i = 0; i < keys.size(); ++i) sum += p[i] * key_row(s, b, x, "v", keys[i])[e];
-        b["z"].row(x.row + x.query)[x.head * s[2] + e] = sum;
+        for (size_t i = 0; i < keys.size(); ++i) sum += p[i] * values.row(s, x, keys[i])[e];
+        row[e] = sum;
       }
     });
   }

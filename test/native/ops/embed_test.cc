@@ -10,7 +10,6 @@ namespace {
 template <Storage storage>
 struct EmbedCase {
   const char* name = storage == Storage::full ? "embed" : "embed_bf16";
-  double tolerance = 1e-6;
   static constexpr float kFactor = 2.75f;
   std::vector<Shape> shapes() const {
     return {{0, 5, 8, 0, 5, 0, 8},          {1, 1, 1, 0, 1, 0, 1},
@@ -28,6 +27,34 @@ struct EmbedCase {
             random.between(1, rows - row),
             column,
             random.between(1, columns - column)};
+  }
+  // One product; a sum of n products that goes on from what is there. Roundings are 2^-24 each.
+  std::vector<double> bounds(const Shape& s, Buffers<double>& exact,
+                             const std::string& name) const {
+    const bool output = name == "y";
+    const int64_t cols = output ? s[2] : s[6];
+    std::vector<double> bound;
+    const auto add = [&](double size, double roundings) {
+      bound.push_back(0x1p-24 * roundings * size);
+    };
+    if (output) {
+      for (int64_t i = 0; i < s[0] * cols; ++i)
+        add(std::abs(exact["y"].row(i / cols)[i % cols]), 1);
+      return bound;
+    }
+    const Mat<double> dy = exact["dy"];
+    for (int64_t n = s[3]; n < s[3] + s[4]; ++n) {
+      for (int64_t c = s[5]; c < s[5] + cols; ++c) {
+        double size = std::abs(exact["dw"].row(n - s[3])[c - s[5]]), terms = 1;
+        for (int64_t m = 0; m < s[0]; ++m) {
+          if (exact.ints("ids")[m] != n) continue;
+          size += kFactor * std::abs(dy.row(m)[c]);
+          ++terms;
+        }
+        add(size, 2 * terms);
+      }
+    }
+    return bound;
   }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {

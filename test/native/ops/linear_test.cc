@@ -93,11 +93,14 @@ struct LinearCase {
                                 .dw = b["dw"], .dy = b["dy"], .x = b["x"], .n0 = s[5], .k0 = s[7]});
   }
   void reference(const Shape& s, Buffers<double>& b) const {
+    const Mat<double> x = b["x"], y = b["y"];
+    const Panels<double> w = b.panels("w");
+    const double* bias = b.ptr("bias");
     for (int64_t m = 0; m < s[0]; ++m) {
       for (int64_t n = 0; n < s[2]; ++n) {
-        double sum = s[3] ? b.ptr("bias")[n] : 0;
-        for (int64_t k = 0; k < s[1]; ++k) sum += b["x"].row(m)[k] * b.panels("w").at(n, k);
-        b["y"].row(m)[n] = sum;
+        double sum = s[3] ? bias[n] : 0;
+        for (int64_t k = 0; k < s[1]; ++k) sum += x.row(m)[k] * w.at(n, k);
+        y.row(m)[n] = sum;
       }
     }
   }
@@ -170,22 +173,25 @@ struct LinearCase {
         ctx, ops::SelectedLinear<T>{
                  .y = b["selected"], .x = b["x"], .w = b.weight("w"), .ids = ids.data()});
     const bool processors = storage == Storage::bf16 && isa == Isa::v4_bf16 && sizeof(T) == 4;
+    const Mat<T> x = b["x"], y = b["y"], selected = b["selected"];
+    const Panels<T> w = b.panels("w");
+    const T* bias = b.ptr("bias");
     const auto chain = [&](int64_t m, int64_t n) {
-      if (processors) return b["y"].row(m)[n];
+      if (processors) return y.row(m)[n];
       T sum = 0;
       for (int64_t k = 0; k < s[1]; ++k) {
-        const T x = b["x"].row(m)[k], w = b.panels("w").at(n, k);
-        sum = isa == Isa::v2 ? x * w + sum : std::fma(x, w, sum);
+        const T left = x.row(m)[k], right = w.at(n, k);
+        sum = isa == Isa::v2 ? left * right + sum : std::fma(left, right, sum);
       }
       return sum;
     };
     for (int64_t m = 0; m < s[0]; ++m) {
       for (int64_t n = 0; n < s[2]; ++n) {
-        const T want = s[3] ? chain(m, n) + b.ptr("bias")[n] : chain(m, n);
-        if (b["y"].row(m)[n] != want) return report.fail(where(isa, s) + ": not one chain");
+        const T want = s[3] ? chain(m, n) + bias[n] : chain(m, n);
+        if (y.row(m)[n] != want) return report.fail(where(isa, s) + ": not one chain");
       }
       for (int64_t j = 0; j < kSelected; ++j) {
-        if (b["selected"].row(m)[j] != chain(m, ids[static_cast<size_t>(m * kSelected + j)])) {
+        if (selected.row(m)[j] != chain(m, ids[static_cast<size_t>(m * kSelected + j)])) {
           return report.fail(where(isa, s) + ": selected_linear is not one chain");
         }
       }
