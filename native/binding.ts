@@ -351,6 +351,23 @@ export interface Objective {
   readonly weights: FloatArray;
 }
 
+/**
+ * A derivative that backward uses in place of the true one; the values of the run stay the same.
+ * What is constant passes no gradient on to what it was computed from.
+ * - constant-patterns:    attention patterns
+ * - constant-norm-scales: the scale of every norm, those of queries and keys included
+ * - constant-z:           z of every head
+ * - constant-mlps:        what every MLP reads, after its norm
+ * - secant-activations:   act(x) counts as x times the constant act(x) / x, and a gated product
+ *   gives each factor half of its derivative; the weights of a mixture's experts are constant
+ */
+export type BackwardRule =
+  | "constant-patterns"
+  | "constant-norm-scales"
+  | "constant-z"
+  | "constant-mlps"
+  | "secant-activations";
+
 export interface BackwardRequest {
   readonly batch: Batch;
   readonly captures: readonly Site[];
@@ -360,6 +377,7 @@ export interface BackwardRequest {
   readonly gradients: readonly Site[];
   readonly start?: Start;
   readonly stopAtLayer?: number;
+  readonly rules?: readonly BackwardRule[];
 }
 export interface BackwardResult {
   readonly objective: number;

@@ -49,6 +49,7 @@ Range<T> to_range(const Reader& r);
 Readout to_readout(const Reader& r, bool rows_given);
 template <class T>
 Objective<T> to_objective(const Reader& r);
+BackwardRules to_rules(const Reader& r, const char* field);
 template <class T>
 SweepRequest<T> to_sweep(const Reader& r);
 SlotRef to_slot(const Reader& r);

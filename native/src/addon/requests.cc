@@ -241,6 +241,33 @@ Objective<T> to_objective(const Reader& r) {
   return {kind, r.ints("rows"), r.ints("targets"), r.floats<T>("weights")};
 }
 
+BackwardRules to_rules(const Reader& r, const char* field) {
+  BackwardRules out;
+  if (!r.has(field)) return out;
+  const Napi::Value value = r.get(field);
+  if (!value.IsArray()) fail("BAD_ARGUMENT", r.path, ".", field, ": expected an array of names");
+  const std::array<std::pair<std::string_view, bool BackwardRules::*>, 5> rules = {{
+      {"constant-patterns", &BackwardRules::constant_patterns},
+      {"constant-norm-scales", &BackwardRules::constant_norm_scales},
+      {"constant-z", &BackwardRules::constant_z},
+      {"constant-mlps", &BackwardRules::constant_mlps},
+      {"secant-activations", &BackwardRules::secant_activations},
+  }};
+  const auto names = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).ToString().Utf8Value();
+    const auto found = std::find_if(rules.begin(), rules.end(),
+                                    [&](const auto& rule) { return rule.first == name; });
+    if (found == rules.end()) {
+      std::string list;
+      for (const auto& rule : rules) list += (list.empty() ? "" : ", ") + std::string(rule.first);
+      fail("BAD_ARGUMENT", r.path, ".", field, ": '", name, "' is not one of ", list);
+    }
+    out.*found->second = true;
+  }
+  return out;
+}
+
 template <class T>
 SweepRequest<T> to_sweep(const Reader& r) {
   SweepRequest<T> out;

@@ -76,9 +76,9 @@ template <class T>
 Var<T> Decoder<T>::attention_z(int64_t layer, typename Block<T>::Qkv qkv) {
   const Var<T> q = tap(Hook::q, layer, qkv.q), k = tap(Hook::k, layer, qkv.k);
   const Var<T> v = tap(Hook::v, layer, qkv.v);
-  return tap(Hook::z, layer,
-             attend(layer, block_.placed_queries(layer, q, positions_),
-                    block_.placed_keys(layer, k, positions_), v));
+  const Var<T> z = attend(layer, block_.placed_queries(layer, q, positions_),
+                          block_.placed_keys(layer, k, positions_), v);
+  return tap(Hook::z, layer, graph_.constant_if(graph_.rules().constant_z, z));
 }
 
 template <class T>
@@ -98,6 +98,7 @@ Var<T> Decoder<T>::block(int64_t layer, Var<T> x, const std::vector<int32_t>* on
   Var<T> mid = graph_.add(x, attn);
   if (!spec_.parallel) mid = tap(Hook::resid_mid, layer, mid);
   if (!shared) in = block_.mlp_in(layer, spec_.parallel ? x : mid);
+  in = graph_.constant_if(graph_.rules().constant_mlps, in);
   const Var<T> mlp = block_.mlp_out(layer, block_.mlp_raw(layer, in));
   return tap(Hook::resid_post, layer, graph_.add(mid, mlp));
 }

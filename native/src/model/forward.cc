@@ -149,9 +149,10 @@ template <class T>
 BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& batch,
                            const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
                            const std::vector<Site>& gradients, const Objective<T>& objective,
-                           const SliceMap<T>* slices, const Range<T>& range) {
+                           const SliceMap<T>* slices, const Range<T>& range,
+                           const BackwardRules& rules) {
   Tape tape;
-  Graph<T> graph(ctx, &tape, slices);
+  Graph<T> graph(ctx, &tape, slices, rules);
   Taps<T> taps(ctx, model.spec, batch, captures, edits, gradients, range);
   Decoder<T> decoder(model, graph, batch, taps, nullptr);
   const auto rows = static_cast<int64_t>(objective.rows.size());
@@ -227,7 +228,7 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
   template BackwardResult<T> backward(Context&, const Model<T>&, const Batch&,               \
                                       const std::vector<Site>&, const std::vector<Edit<T>>&, \
                                       const std::vector<Site>&, const Objective<T>&,         \
-                                      const SliceMap<T>*, const Range<T>&);
+                                      const SliceMap<T>*, const Range<T>&, const BackwardRules&);
 INSTANTIATE(float)
 INSTANTIATE(double)
 #undef INSTANTIATE

@@ -61,7 +61,8 @@ template <class T>
 BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& batch,
                            const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
                            const std::vector<Site>& gradients, const Objective<T>& objective,
-                           const SliceMap<T>* slices, const Range<T>& range = {});
+                           const SliceMap<T>* slices, const Range<T>& range = {},
+                           const BackwardRules& rules = {});
 
 // Logits of already normed rows, with the model's bias and cap, in chunks so that no more than a
 // few megabytes of them exist.

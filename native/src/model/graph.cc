@@ -130,6 +130,10 @@ Var<T> Graph<T>::linear(const Var<T>& x, const Parameter<T>& w, const Parameter<
 template <class T>
 Var<T> Graph<T>::norm(const Var<T>& x, const Parameter<T>& gain, const Parameter<T>* bias,
                       const NormKind& kind) {
+  if (tape_ && rules_.constant_norm_scales) {
+    const auto [mean, scale] = norm_scale(x, kind);
+    return norm_affine(norm_divide(x, mean, scale, kind), gain, bias, kind);
+  }
   Tensor<T> value(x.rows(), x.cols()), mean(x.rows(), 1), scale(x.rows(), 1);
   ops::norm(ctx_, ops::Norm<T>{.y = value.m,
                                .mean = mean.data(),
@@ -177,7 +181,7 @@ typename Graph<T>::Scale Graph<T>::norm_scale(const Var<T>& x, const NormKind& k
                                           .x = x.m(),
                                           .eps = kind.eps,
                                           .centre = kind.centre});
-  Var<T> y = result(std::move(scale), x.grad != nullptr);
+  Var<T> y = result(std::move(scale), x.grad && !rules_.constant_norm_scales);
   if (y.grad) {
     tape_->record([this, x, y, mean] {
       if (!y.grad->tensor) return;
@@ -298,7 +302,8 @@ Var<T> Graph<T>::activate(const Var<T>& x, const Var<T>& linear, ops::Activation
                                                             .dy = y.grad->tensor.m,
                                                             .x = x.m(),
                                                             .linear = linear.m(),
-                                                            .kind = kind});
+                                                            .kind = kind,
+                                                            .secant = rules_.secant_activations});
       if (x.grad) contribute<T>(ctx_, x, dx.m);
       if (linear.grad) contribute<T>(ctx_, linear, dlinear.m);
     });
@@ -339,9 +344,10 @@ Var<T> Graph<T>::attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, co
                                          .scale = a.scale,
                                          .cap = a.cap,
                                          .window = a.window});
-  Var<T> y = result(std::move(value), q.grad || k.grad || v.grad);
+  const bool through_pattern = !rules_.constant_patterns;
+  Var<T> y = result(std::move(value), (through_pattern && (q.grad || k.grad)) || v.grad);
   if (y.grad) {
-    tape_->record([this, q, k, v, y, a] {
+    tape_->record([this, q, k, v, y, a, through_pattern] {
       if (!y.grad->tensor) return;
       Tensor<T> dq(q.rows(), q.cols()), dk(k.rows(), k.cols()), dv(v.rows(), v.cols());
       ops::attention_backward(
@@ -360,8 +366,8 @@ Var<T> Graph<T>::attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, co
                                           .scale = a.scale,
                                           .cap = a.cap,
                                           .window = a.window});
-      if (q.grad) contribute<T>(ctx_, q, dq.m);
-      if (k.grad) contribute<T>(ctx_, k, dk.m);
+      if (through_pattern && q.grad) contribute<T>(ctx_, q, dq.m);
+      if (through_pattern && k.grad) contribute<T>(ctx_, k, dk.m);
       if (v.grad) contribute<T>(ctx_, v, dv.m);
     });
   }
@@ -424,7 +430,7 @@ Var<T> Graph<T>::attention_softmax(const Var<T>& scores, const Heads& a,
                                                         .pattern_offsets = offsets.data(),
                                                         .segment_count = count,
                                                         .heads = a.heads});
-  Var<T> y = result(std::move(value), scores.grad != nullptr);
+  Var<T> y = result(std::move(value), scores.grad && !rules_.constant_patterns);
   if (y.grad) {
     tape_->record([this, scores, y, a, &offsets, count] {
       if (!y.grad->tensor) return;

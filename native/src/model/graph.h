@@ -21,17 +21,32 @@ struct GradientSlice {
 template <class T>
 using SliceMap = std::map<const Parameter<T>*, std::vector<GradientSlice<T>>>;
 
+// Derivatives that backward uses in place of the true ones (BackwardRule of binding.ts). What is
+// constant passes no gradient on; the values of a run are the same under every rule.
+struct BackwardRules {
+  bool constant_patterns = false;
+  bool constant_norm_scales = false;
+  bool constant_z = false;
+  bool constant_mlps = false;
+  bool secant_activations = false;
+};
+
 template <class T>
 class Graph {
  public:
   // Without a tape nothing is recorded. `slices` may be null.
-  Graph(Context& ctx, Tape* tape, const SliceMap<T>* slices)
-      : ctx_(ctx), tape_(tape), slices_(slices) {}
+  Graph(Context& ctx, Tape* tape, const SliceMap<T>* slices, const BackwardRules& rules = {})
+      : ctx_(ctx), tape_(tape), slices_(slices), rules_(rules) {}
 
   Tape* tape() const { return tape_; }
   Context& context() const { return ctx_; }
+  const BackwardRules& rules() const { return rules_; }
 
   Var<T> constant(Tensor<T> value) const { return {std::move(value), nullptr}; }
+  // x itself, or without its gradient.
+  Var<T> constant_if(bool constant, const Var<T>& x) const {
+    return {x.value, constant ? nullptr : x.grad};
+  }
 
   // factor W[ids[m]]
   Var<T> embed(const Parameter<T>& w, const std::vector<int32_t>& ids, T factor);
@@ -119,6 +134,7 @@ class Graph {
   Context& ctx_;
   Tape* tape_;
   const SliceMap<T>* slices_;
+  BackwardRules rules_;
 };
 
 extern template class Graph<float>;

@@ -12,7 +12,7 @@ Var<T> Graph<T>::route(const Var<T>& logits, int64_t chosen) {
   for (int64_t r = 0; ctx_.planning && r < value.rows(); ++r) {
     for (int64_t e = 0; e < value.cols(); ++e) value.m.row(r)[e] = e < chosen ? T(1) : T(0);
   }
-  Var<T> y = result(std::move(value), logits.grad != nullptr);
+  Var<T> y = result(std::move(value), logits.grad && !rules_.secant_activations);
   if (y.grad) {
     tape_->record([this, logits, y] {
       if (!y.grad->tensor) return;

@@ -15,12 +15,15 @@ struct Activate {
   Activation kind;
 };
 // dx = dy * act'(x) [* linear];  dlinear = dy * act(x)
+// secant: act(x) counts as x times the constant act(x) / x (at 0: act'(0)), and each factor of a
+// gated product gets half:  dx = dy * act(x) / x [* linear / 2];  dlinear = dy * act(x) / 2
 template <class T>
 struct ActivateBackward {
   Mat<T> dx;       // =
   Mat<T> dlinear;  // =, data null if not gated
   Mat<const T> dy, x, linear;
   Activation kind;
+  bool secant = false;
 };
 
 DECLARE_OP(activate, Activate)

@@ -4,6 +4,7 @@ import { freemem } from "node:os";
 import { basename, join, resolve } from "node:path";
 import type {
   BackwardResult,
+  BackwardRule,
   Batch,
   Binding,
   Control,
@@ -123,6 +124,8 @@ export interface BackwardOptions extends CallOptions, LayerRange {
   readonly gradients: readonly SiteOptions[];
   readonly captures?: readonly SiteOptions[];
   readonly edits?: readonly Intervention[];
+  /** Derivatives to use in place of the true ones. */
+  readonly rules?: readonly BackwardRule[];
 }
 
 export interface RunWithCacheOptions extends CallOptions, LayerRange {
@@ -327,6 +330,7 @@ export class Model implements Disposable {
       gradients: this.#sites(options.gradients, batch),
       objective: { ...options.objective, weights },
       ...this.#range(options),
+      ...(options.rules && { rules: options.rules }),
     };
     return await this.#intervened(options, batch, (edits) =>
       through(

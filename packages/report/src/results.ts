@@ -24,6 +24,19 @@ export type EffectName =
 
 export type AblationName = "mean" | "zero" | "resample" | "counterfactual";
 
+/** Effects of queries, or of keys or values, as senders: [layer][head or group]. */
+export interface PartEffects {
+  readonly effects: readonly (readonly number[])[];
+  readonly ci: readonly (readonly Interval[])[];
+}
+/** What `from` adds to the residual stream as `to` reads it: "embed", "3.1", "mlp 3"; "4.0.q", "logits". */
+export interface EdgeEffect {
+  readonly from: string;
+  readonly to: string;
+  readonly effect: number;
+  readonly ci: Interval;
+}
+
 /** Attribution of every head and MLP. Effects are mean(patched - reference). */
 export interface IdentifyResult {
   readonly items: ItemCounts;
@@ -65,6 +78,11 @@ export interface IdentifyResult {
     /** Items left out because the reference logit is too near zero. */
     readonly guarded: number;
   };
+  /** atp and atp-star: queries, keys and values as senders. */
+  readonly parts?: Readonly<Record<"q" | "k" | "v", PartEffects>>;
+  /** eap and eap-ig: the strongest edges, and how many there are in all. */
+  readonly edges?: readonly EdgeEffect[];
+  readonly edgeCount?: number;
   /** Items of the shown effect whose denominator was too near zero. */
   readonly guarded?: number;
   /** Family-wise p-values, where key heads were asked for by significance. */

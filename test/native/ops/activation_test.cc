@@ -66,12 +66,17 @@ struct ActivateCase {
   }
   template <class T>
   void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    backward_by(ctx, s, b, false);
+  }
+  template <class T>
+  void backward_by(Context& ctx, const Shape& s, Buffers<T>& b, bool secant) const {
     ops::activate_backward(ctx, ops::ActivateBackward<T>{.dx = b["dx"],
                                                          .dlinear = optional(b, "dlinear"),
                                                          .dy = b["dy"],
                                                          .x = b["x"],
                                                          .linear = optional(b, "linear"),
-                                                         .kind = static_cast<Activation>(s[2])});
+                                                         .kind = static_cast<Activation>(s[2]),
+                                                         .secant = secant});
   }
   void reference(const Shape& s, Buffers<double>& b) const {
     for (int64_t r = 0; r < s[0]; ++r) {
@@ -87,6 +92,7 @@ struct ActivateCase {
   void extra(Report& report) const {
     for (const Isa isa : supported_isas()) {
       Context ctx = context(isa, 1);
+      check_secant(report, ctx);
       for (int kind = 0; kind < 4; ++kind) {
         constexpr int64_t kCount = 4001;
         Buffers<float> b;
@@ -106,6 +112,42 @@ struct ActivateCase {
         check_ends(report, ctx, kind);
       }
     }
+  }
+
+  // The secant rule has no function of its own to take differences of: its formula is checked.
+  void check_secant(Report& report, Context& ctx) const {
+    for (const Shape& s : shapes()) {
+      Buffers<double> exact;
+      Buffers<float> rounded;
+      declare(s, exact);
+      declare(s, rounded);
+      backward_by(ctx, s, exact, true);
+      backward_by(ctx, s, rounded, true);
+      for (int64_t r = 0; r < s[0]; ++r) {
+        for (int64_t c = 0; c < s[1]; ++c) {
+          const double x = exact["x"].row(r)[c], dy = exact["dy"].row(r)[c];
+          const double y = formula(static_cast<Activation>(s[2]), x);
+          const double factor = s[3] ? exact["linear"].row(r)[c] / 2 : 1;
+          check(report, s, "dx", exact["dx"].row(r)[c], rounded["dx"].row(r)[c],
+                dy * y / x * factor);
+          if (s[3] == 0) continue;
+          check(report, s, "dlinear", exact["dlinear"].row(r)[c], rounded["dlinear"].row(r)[c],
+                dy * y / 2);
+        }
+      }
+    }
+  }
+
+  static void check(Report& report, const Shape& s, const char* what, double exact, double rounded,
+                    double want) {
+    const double size = std::abs(want) + 1;
+    report.compare(
+        std::max(std::abs(exact - want) / (1e-12 * size), std::abs(rounded - want) / (4e-6 * size)),
+        [&] {
+          return "secant " + std::string(what) + " of kind " + std::to_string(s[2]) + ": " +
+                 std::to_string(exact) + " and " + std::to_string(rounded) + ", expected " +
+                 std::to_string(want);
+        });
   }
 
   void check_ends(Report& report, Context& ctx, int kind) const {

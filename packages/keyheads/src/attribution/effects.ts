@@ -19,6 +19,11 @@ export interface Guard {
   /** Probabilities in denominators are at least this. */
   readonly probability: number;
 }
+/** Derivatives with respect to the numbers of C and of C'. */
+export interface Slope {
+  readonly answer: number;
+  readonly other: number;
+}
 export interface Effect {
   readonly name: EffectName;
   readonly needsOther: boolean;
@@ -29,6 +34,13 @@ export interface Effect {
   readonly level?: (run: Numbers) => number;
   /** Of one item; NaN leaves the item out. */
   readonly of: (reference: Numbers, patched: Numbers, guard: Guard) => number;
+  /**
+   * Of `of` with respect to the patched run: to its log-probabilities where needsLogsumexp, else to
+   * its logits.
+   */
+  readonly slope: (reference: Numbers, patched: Numbers, guard: Guard) => Slope;
+  /** The slope depends on the patched run, not on the reference alone. */
+  readonly curved: boolean;
   /** The denominator of `of` had to be guarded. */
   readonly guarded: (reference: Numbers, guard: Guard) => boolean;
 }
@@ -38,6 +50,7 @@ const probability = (logit: number, run: Numbers) => Math.exp(logit - run.logsum
 function difference(
   name: EffectName,
   level: (run: Numbers) => number,
+  slope: Slope | ((run: Numbers) => Slope),
   needs: { other?: boolean; logsumexp?: boolean } = {},
 ): Effect {
   return {
@@ -47,16 +60,24 @@ function difference(
     harm: -1,
     level,
     of: (reference, patched) => level(patched) - level(reference),
+    slope: (_, patched) => (typeof slope === "function" ? slope(patched) : slope),
+    curved: typeof slope === "function",
     guarded: () => false,
   };
 }
 
-const logitDifference = difference("logit-difference", (run) => run.answer - run.other, {
-  other: true,
+const ofAnswer: Slope = { answer: 1, other: 0 };
+const logitDifference = difference(
+  "logit-difference",
+  (run) => run.answer - run.other,
+  { answer: 1, other: -1 },
+  { other: true },
+);
+const logprob = difference("logprob", (run) => run.answer - run.logsumexp, ofAnswer, {
+  logsumexp: true,
 });
-const logprob = difference("logprob", (run) => run.answer - run.logsumexp, { logsumexp: true });
 
-const relativeLogit: Effect = {
+export const relativeLogit: Effect = {
   name: "relative-logit",
   needsOther: false,
   needsLogsumexp: false,
@@ -65,6 +86,11 @@ const relativeLogit: Effect = {
     Math.abs(reference.answer) < guard.logit
       ? Number.NaN
       : (patched.answer - reference.answer) / reference.answer,
+  slope: (reference, _, guard) =>
+    Math.abs(reference.answer) < guard.logit
+      ? { answer: Number.NaN, other: 0 }
+      : { answer: 1 / reference.answer, other: 0 },
+  curved: false,
   guarded: (reference, guard) => Math.abs(reference.answer) < guard.logit,
 };
 
@@ -84,6 +110,20 @@ const indirectEffect: Effect = {
       2
     );
   },
+  slope: (reference, patched, guard) => {
+    const other = probability(reference.other, reference);
+    const otherPatched = probability(patched.other, patched);
+    const answer = probability(reference.answer, reference);
+    const answerPatched = probability(patched.answer, patched);
+    return {
+      other: otherPatched / Math.max(other, guard.probability) / 2,
+      answer:
+        answerPatched > guard.probability
+          ? -answer / answerPatched / 2
+          : -answerPatched / guard.probability / 2,
+    };
+  },
+  curved: true,
   guarded: (reference, guard) => probability(reference.other, reference) < guard.probability,
 };
 
@@ -98,9 +138,14 @@ export function effectOf(name: EffectName, hasOther: boolean): Effect {
     case "logprob":
       return logprob;
     case "logit":
-      return difference("logit", (run) => run.answer);
+      return difference("logit", (run) => run.answer, ofAnswer);
     case "prob":
-      return difference("prob", (run) => probability(run.answer, run), { logsumexp: true });
+      return difference(
+        "prob",
+        (run) => probability(run.answer, run),
+        (run) => ({ answer: probability(run.answer, run), other: 0 }),
+        { logsumexp: true },
+      );
     case "relative-logit":
       return relativeLogit;
     case "ie":

@@ -6,15 +6,19 @@ import { KeyheadsError } from "../errors.ts";
 import type { CallOptions, Model } from "../model.ts";
 import type { IdentifyResult } from "../results.ts";
 import type { Item, ItemSet } from "../tasks/items.ts";
+import { type Approximated, approximate } from "./approximate/approximate.ts";
+import { describeApproximated } from "./approximate/describe.ts";
+import { approximationOptions, type Choice, checkMethod, isApproximate } from "./check-method.ts";
 import { chunkSize } from "./chunk-size.ts";
 import { allHeads, allMlps, type Component } from "./component.ts";
 import { describe } from "./describe.ts";
-import { chooseEffect } from "./effects.ts";
-import { measure } from "./measure.ts";
-import type { IdentifyOptions, Method, MlpPath, Positions } from "./options.ts";
+import { chooseEffect, type Effect, type Guard } from "./effects.ts";
+import { guardOf, measure } from "./measure.ts";
+import type { IdentifyOptions } from "./options.ts";
 import { droppedOf, itemsOf, labelledClusters, makePairs, type Pair } from "./pairs.ts";
 import { type Patching, patchSenders } from "./patch.ts";
-import { pickReading, readRuns } from "./reading.ts";
+import { type BaseReading, pickReading, readRuns } from "./reading.ts";
+import { effectsOfRuns } from "./summary.ts";
 import { screen } from "./validity.ts";
 
 /**
@@ -33,7 +37,8 @@ export async function identify(
   options: IdentifyOptions = {},
 ): Promise<IdentifyResult> {
   const started = performance.now();
-  const { method, positions, mlpPath } = checkMethod(options);
+  const choice = checkMethod(options);
+  const { method, positions, mlpPath } = choice;
   const kind = options.counterfactual ?? "own";
   const all = makePairs(itemsOf(items), kind, positions, options.seed ?? 0);
   const effect = chooseEffect(options.effect, all);
@@ -55,20 +60,21 @@ export async function identify(
   const reference = pickReading(ofReference, kept);
   const counterfactual = pickReading(ofCounterfactual, kept);
 
-  const patching: Patching = {
-    ...{ method, positions, mlpPath, senders, batch },
-    logsumexp: effect.needsLogsumexp,
-  };
-  const patched = await patchSenders(model, pairs, patching, options);
+  const guard = guardOf(options);
+  const found = await effectsBy(model, pairs, { ...choice, senders, batch }, options, {
+    ...{ effect, guard, reference },
+  });
+  const clusters = pairs.map((pair) => pair.cluster);
   const measured = measure(
-    { effect, senders, reference, counterfactual, patched },
-    pairs.map((pair) => pair.cluster),
+    { effect, senders, reference, counterfactual, ...found },
+    clusters,
     options,
   );
   return {
     items: { used: pairs.length, dropped: droppedOf(items) },
     ...{ method, positions, mlpPath },
     ...describe(model.spec, measured, options),
+    ...describeApproximated(model.spec, found, clusters, options),
     validity,
     counterfactualKind: kind,
     clusters: labelledClusters(pairs.map(({ item }) => item)),
@@ -76,29 +82,24 @@ export async function identify(
   };
 }
 
-function checkMethod(options: IdentifyOptions) {
-  const method: Method = options.method ?? "exact";
-  const positions: Positions = options.positions ?? "end";
-  const mlpPath: MlpPath = options.mlpPath ?? "recompute";
-  if (!["exact", "naive", "activation"].includes(method)) {
-    throw new KeyheadsError(
-      "BAD_ARGUMENT",
-      `unknown method "${method}"; there are exact, naive and activation`,
-    );
+type Chosen = Choice & { readonly senders: readonly Component[]; readonly batch: number };
+
+/** Of every sender and item, by patching or by an approximation. */
+async function effectsBy(
+  model: Model,
+  pairs: readonly Pair[],
+  { method, ...chosen }: Chosen,
+  options: IdentifyOptions,
+  metric: { effect: Effect; guard: Guard; reference: BaseReading },
+): Promise<Approximated> {
+  if (isApproximate(method)) {
+    const approximation = { ...chosen, ...approximationOptions(method, options) };
+    return await approximate(model, pairs, approximation, metric, options);
   }
-  if (positions === "all" && method !== "activation") {
-    throw new KeyheadsError(
-      "BAD_ARGUMENT",
-      `method "${method}" replaces senders at END only; positions "all" needs method "activation"`,
-    );
-  }
-  if (mlpPath === "freeze" && method === "activation") {
-    throw new KeyheadsError(
-      "BAD_ARGUMENT",
-      'activation patching recomputes everything downstream; mlpPath "freeze" is for path patching',
-    );
-  }
-  return { method, positions, mlpPath };
+  const { effect, guard, reference } = metric;
+  const patching: Patching = { ...chosen, method, logsumexp: effect.needsLogsumexp };
+  const patched = await patchSenders(model, pairs, patching, options);
+  return effectsOfRuns(effect, reference, patched, guard);
 }
 
 function sendersOf(spec: ModelSpec, kinds: NonNullable<IdentifyOptions["senders"]>): Component[] {

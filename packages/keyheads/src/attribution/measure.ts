@@ -4,19 +4,17 @@ import { KeyheadsError } from "../errors.ts";
 import { type Estimate, numberClusters } from "../statistics/bootstrap.ts";
 import { maxTSignFlip } from "../statistics/max-t.ts";
 import type { Component } from "./component.ts";
-import { type Effect, effectOf, type Guard } from "./effects.ts";
+import { type Effect, type Guard, relativeLogit } from "./effects.ts";
 import type { Candidate } from "./key-heads.ts";
 import type { IdentifyOptions } from "./options.ts";
 import { numbers, type Reading } from "./reading.ts";
-import { itemEffects, meanPresent, summarise, totalIsReal } from "./summary.ts";
+import { type ItemEffects, itemEffects, meanPresent, summarise, totalIsReal } from "./summary.ts";
 
-export interface Readings {
+export interface Readings extends ItemEffects {
   readonly effect: Effect;
   readonly senders: readonly Component[];
   readonly reference: Reading;
   readonly counterfactual: Reading;
-  /** One a sender. */
-  readonly patched: readonly Reading[];
 }
 export interface Measured {
   readonly effect: Effect;
@@ -29,38 +27,38 @@ export interface Measured {
   readonly guarded: { readonly effect: number; readonly relativeLogit: number };
 }
 
-const defaultGuard: Guard = { logit: 0.01, probability: 1e-9 };
+export function guardOf(options: Pick<IdentifyOptions, "guard">): Guard {
+  return { logit: 0.01, probability: 1e-9, ...options.guard };
+}
 
 /** Throws BAD_ITEMS for a normalised effect where X_c changes nothing. */
 export function measure(
-  { effect, senders, reference, counterfactual, patched }: Readings,
+  { effect, senders, reference, counterfactual, effects, relative }: Readings,
   clusterNames: readonly string[],
   options: IdentifyOptions,
 ): Measured {
-  const guard = { ...defaultGuard, ...options.guard };
+  const guard = guardOf(options);
   const clusters = numberClusters(clusterNames);
-  const effects = patched.map((reading) => itemEffects(effect, reference, reading, guard));
   const total = itemEffects(effect, reference, counterfactual, guard);
   const real = totalIsReal(reference, counterfactual);
   if (effect.name === "normalised" && !real) throw noTotal();
   const { estimates, shares } = summarise(effect, effects, total, clusters, options);
   const seed = options.seed ?? 0;
   const p = options.significance ? maxTSignFlip(effects, clusters, { seed }) : undefined;
-  const relative = effectOf("relative-logit", false);
   const guardedBy = (some: Effect) =>
     reference.answer.filter((_, item) => some.guarded(numbers(reference, item), guard)).length;
   return {
     effect,
     totals: totalsOf(effect, reference, counterfactual, total),
-    candidates: patched.map((reading, s) => ({
-      component: senders[s] as Component,
+    candidates: senders.map((component, s) => ({
+      component,
       harm: effect.harm * (estimates[s] as Estimate).estimate,
-      relativeLogit: meanPresent(itemEffects(relative, reference, reading, guard)),
+      relativeLogit: meanPresent(relative[s] as Float64Array),
       share: real ? (shares[s] as number) : Number.NaN,
       ...(p && { p: p[s] as number }),
     })),
     estimates,
-    guarded: { effect: guardedBy(effect), relativeLogit: guardedBy(relative) },
+    guarded: { effect: guardedBy(effect), relativeLogit: guardedBy(relativeLogit) },
   };
 }
 

@@ -1,7 +1,20 @@
 import type { CallOptions } from "../model.ts";
 import type { EffectName } from "../results.ts";
 
-export type Method = "exact" | "naive" | "activation";
+export const patchingMethods = ["exact", "naive", "activation"] as const;
+export type PatchingMethod = (typeof patchingMethods)[number];
+export const approximateMethods = [
+  "atp",
+  "atp-star",
+  "eap",
+  "eap-ig",
+  "relp",
+  "direct-gradient",
+] as const;
+export type ApproximateMethod = (typeof approximateMethods)[number];
+export type Method = PatchingMethod | ApproximateMethod;
+/** What eap-ig leads from X_r to X_c. */
+export type Interpolation = "inputs" | "activations";
 export type MlpPath = "recompute" | "freeze";
 export type Positions = "end" | "all";
 export type SenderKind = "heads" | "mlps";
@@ -21,13 +34,18 @@ export interface IdentifyOptions extends CallOptions, KeyOptions {
    * exact: path patching, sender to logits at END, by the END-row chain (default).
    * naive: the same by one hooked full forward per sender; slow, defines `exact`.
    * activation: everything downstream of the sender is recomputed.
+   * Approximations by gradients: atp, atp-star and relp of `activation`, direct-gradient of `exact`,
+   * eap and eap-ig of edges, of which a sender's effect is the sum (docs/method.md).
    */
   readonly method?: Method;
-  /** Where the sender is replaced; "all" only with `activation` and pairs of equal length. */
+  /**
+   * Where the sender is replaced; "all" needs pairs of equal length, and is not for path patching
+   * and direct-gradient. END by default, all positions with eap and eap-ig.
+   */
   readonly positions?: Positions;
   /** Default: logit-difference where every item has a counterfactual answer, else logprob. */
   readonly effect?: EffectName;
-  /** Path patching only. */
+  /** Path patching and direct-gradient only. */
   readonly mlpPath?: MlpPath;
   /** Both by default. What is not asked for is NaN in the result (null in JSON). */
   readonly senders?: readonly SenderKind[];
@@ -45,6 +63,14 @@ export interface IdentifyOptions extends CallOptions, KeyOptions {
    * (relative-logit; default 0.01 logits) or the probability is clamped to it (ie; 1e-9).
    */
   readonly guard?: { readonly logit?: number; readonly probability?: number };
+  /** Of eap-ig: over how many points gradients are averaged; 5. */
+  readonly steps?: number;
+  /** Of eap-ig: inputs (default) or activations. */
+  readonly interpolate?: Interpolation;
+  /** Of atp and atp-star: effects of queries, keys and values too; on by default with atp-star. */
+  readonly parts?: boolean;
+  /** Of eap and eap-ig: how many edges to report, strongest first; 100. */
+  readonly edges?: number;
   /** Bootstrap draws of the intervals; 1000. */
   readonly draws?: number;
   readonly seed?: number;

@@ -4,13 +4,13 @@ import type { CallOptions, Model } from "../model.ts";
 import { captureBank } from "./capture.ts";
 import type { Component } from "./component.ts";
 import { patchNaively } from "./naive.ts";
-import type { Method, MlpPath, Positions } from "./options.ts";
+import type { MlpPath, PatchingMethod, Positions } from "./options.ts";
 import type { Pair } from "./pairs.ts";
 import { emptyReading, pairReadout, type Reading, storeReading } from "./reading.ts";
 import { runSweep } from "./sweep.ts";
 
 export interface Patching {
-  readonly method: Method;
+  readonly method: PatchingMethod;
   readonly positions: Positions;
   readonly mlpPath: MlpPath;
   readonly senders: readonly Component[];

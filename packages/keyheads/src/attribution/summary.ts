@@ -8,11 +8,29 @@ import {
   ratioOfMeans,
   sum,
 } from "../statistics/bootstrap.ts";
-import type { Effect, Guard } from "./effects.ts";
+import { type Effect, type Guard, relativeLogit } from "./effects.ts";
 import { numbers, type Reading } from "./reading.ts";
 
 /** A total effect below this share of the logits' own size is rounding; nothing is divided by it. */
 const rounding = 1e-6;
+
+/** Of every sender, on every item. */
+export interface ItemEffects {
+  readonly effects: readonly Float64Array[];
+  /** The paper's measure, whatever effect is shown. */
+  readonly relative: readonly Float64Array[];
+}
+
+/** Effects of runs in which one sender after the other was replaced. */
+export function effectsOfRuns(
+  effect: Effect,
+  reference: Reading,
+  patched: readonly Reading[],
+  guard: Guard,
+): ItemEffects {
+  const of = (one: Effect) => patched.map((run) => itemEffects(one, reference, run, guard));
+  return { effects: of(effect), relative: of(relativeLogit) };
+}
 
 /** Effect on every item; NaN items do not take part. */
 export function itemEffects(

@@ -115,6 +115,16 @@ export function chainStep(what: string, spec: ModelSpec, items: number): Step {
   return { what, flops: flops * items, bytes: (_, width) => numbers * width };
 }
 
+/** Gradients at hook points; backward costs as much as a forward run again. */
+export function gradientStep(runs: number, spec: ModelSpec, lengths: readonly number[]): Step {
+  const one = forwardStep(`${runs} gradients`, spec, lengths, { runs: 2 * runs });
+  const together = firstTokens(lengths, batchTokens);
+  return {
+    ...one,
+    bytes: (model) => (together.length > 0 ? model.backwardBytes(together) : 0),
+  };
+}
+
 /** Updates of `trained` parameters; backward costs twice a forward run. */
 export function trainingStep(
   what: string,

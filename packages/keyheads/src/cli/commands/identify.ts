@@ -1,8 +1,8 @@
-/** Effect of every head and MLP on the answer: path patching, or activation patching. */
+/** Effect of every head and MLP on the answer: path or activation patching, or an approximation. */
 
 import type { ModelSpec } from "@keyheads/native";
 import { identify } from "../../attribution/identify.ts";
-import type { SenderKind } from "../../attribution/options.ts";
+import { approximateMethods, patchingMethods, type SenderKind } from "../../attribution/options.ts";
 import { KeyheadsError } from "../../errors.ts";
 import type { ItemSet } from "../../tasks/items.ts";
 import { defineCommand, option } from "../command.ts";
@@ -18,12 +18,12 @@ import {
   split,
   strict,
 } from "../options.ts";
-import { chainStep, forwardStep, type Step } from "../plan.ts";
+import { chainStep, forwardStep, gradientStep, type Step } from "../plan.ts";
 import { withModel } from "../session.ts";
 import { identifyText } from "../show/identify.ts";
-import { choice, integer, list } from "../values.ts";
+import { choice, flag, integer, list } from "../values.ts";
 
-const methods = ["exact", "naive", "activation"] as const;
+const methods = [...patchingMethods, ...approximateMethods] as const;
 
 export const command = defineCommand({
   name: "identify",
@@ -39,13 +39,13 @@ export const command = defineCommand({
     items,
     method: option(
       "--method <name>",
-      `${methods.join(", ")}: path patching, its slow twin, or activation patching (default: exact)`,
+      `exact (path patching), naive (its slow twin), activation (patching), or an approximation: ${approximateMethods.join(", ")} (default: exact)`,
       choice(...methods).default("exact"),
     ),
     positions: option(
       "--positions <where>",
-      "end or all (activation only): where a sender is replaced (default: end)",
-      choice("end", "all").default("end"),
+      "end or all (not with path patching): where a sender is replaced (default: end; all for eap, eap-ig)",
+      choice("end", "all").optional(),
     ),
     effect: option(
       "--effect <name>",
@@ -71,6 +71,26 @@ export const command = defineCommand({
       choice("own", "random-other", "self").default("own"),
     ),
     ...keyOptions,
+    steps: option(
+      "--steps <n>",
+      "eap-ig: points over which gradients are averaged (default: 5)",
+      integer(1).optional(),
+    ),
+    interpolate: option(
+      "--interpolate <what>",
+      "eap-ig: inputs or activations (default: inputs)",
+      choice("inputs", "activations").optional(),
+    ),
+    parts: option(
+      "--parts",
+      "atp: effects of queries, keys and values too (always with atp-star)",
+      flag().optional(),
+    ),
+    edges: option(
+      "--edges <n>",
+      "eap, eap-ig: how many edges to report, strongest first (default: 100)",
+      integer(0).optional(),
+    ),
     draws: option("--draws <n>", "bootstrap draws (default: 1000)", integer(1).optional()),
     onlyCorrect,
     split,
@@ -86,15 +106,19 @@ export const command = defineCommand({
     return withModel(values, cli, {
       async plan({ spec, tokenizer }) {
         const set = await loadItems(values.items, { spec, tokenizer }, cli, read);
-        return plan(values.method, spec, set);
+        return plan(values, spec, set);
       },
       async compute(model) {
         const set = await loadItems(values.items, model, cli, read);
         using progress = cli.progress("identify");
-        const { effect, draws } = values;
+        const { effect, draws, positions, steps, interpolate, parts, edges } = values;
         const result = await identify(model, set, {
           method: values.method,
-          positions: values.positions,
+          ...(positions !== undefined && { positions }),
+          ...(steps !== undefined && { steps }),
+          ...(interpolate !== undefined && { interpolate }),
+          ...(parts && { parts }),
+          ...(edges !== undefined && { edges }),
           mlpPath: values.mlpPath,
           counterfactual: values.counterfactual,
           onlyCorrect: values.onlyCorrect,
@@ -121,14 +145,32 @@ function toSenders(given: string | undefined): SenderKind[] {
   });
 }
 
-function plan(method: (typeof methods)[number], spec: ModelSpec, { items }: ItemSet): Step[] {
-  const references = items.map(({ reference }) => reference.length);
-  const counterfactuals = items.map((item) => (item.counterfactual ?? item.reference).length);
+interface Planned {
+  readonly method: (typeof methods)[number];
+  readonly steps: number | undefined;
+  readonly interpolate: string | undefined;
+}
+
+function plan({ method, steps = 5, interpolate }: Planned, spec: ModelSpec, set: ItemSet): Step[] {
+  const references = set.items.map(({ reference }) => reference.length);
+  const counterfactuals = set.items.map((item) => (item.counterfactual ?? item.reference).length);
   const senders = spec.layers * (spec.heads + 1);
   const base = [
     forwardStep("reference runs", spec, references),
     forwardStep("counterfactual runs", spec, counterfactuals),
   ];
-  if (method === "exact") return [...base, chainStep("END-row chain", spec, items.length)];
-  return [...base, forwardStep(`${senders} patched runs`, spec, references, { runs: senders })];
+  const gradients = (count: number) => [...base, gradientStep(count, spec, references)];
+  switch (method) {
+    case "exact":
+      return [...base, chainStep("END-row chain", spec, set.items.length)];
+    case "naive":
+    case "activation":
+      return [...base, forwardStep(`${senders} patched runs`, spec, references, { runs: senders })];
+    case "atp-star":
+      return gradients(3 * Math.max(1, spec.layers));
+    case "eap-ig":
+      return gradients(2 * steps * (interpolate === "activations" ? 2 * spec.layers + 1 : 1));
+    default:
+      return gradients(2);
+  }
 }

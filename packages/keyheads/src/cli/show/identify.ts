@@ -24,9 +24,21 @@ export function identifyText(result: IdentifyResult): string {
     table(["head", "effect", "95 % interval", "share", ""], headRows(result, key)),
     "\n",
     table(["mlp", "effect", "95 % interval", "share", ""], mlpRows(result, keyMlps)),
+    ...edgeText(result),
     `\nkey heads: ${result.keyHeads.join(",") || "none"}\n`,
     `key MLPs: ${result.keyMlps.join(",") || "none"}\n`,
   ].join("");
+}
+
+function edgeText({ edges, edgeCount }: IdentifyResult): string[] {
+  if (!edges || edges.length === 0) return [];
+  const rows = edges
+    .slice(0, shown)
+    .map(({ from, to, effect, ci }) => [from, to, decimal(effect), interval(ci)]);
+  return [
+    `\nstrongest of ${edgeCount} edges\n`,
+    table(["from", "to", "effect", "95 % interval"], rows),
+  ];
 }
 
 function headRows(result: IdentifyResult, key: ReadonlySet<string>): string[][] {
