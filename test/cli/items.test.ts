@@ -59,3 +59,23 @@ test("what cannot be asked is an error", async () => {
   expect(await failure(["items", fixture("gpt2")], 1)).toMatch(/gpt2 has no tokenizer/);
   expect(await failure(["items", model, "--templates", "/no/such"], 2)).toMatch(/no.such/);
 });
+
+test("a data set in its own format becomes items that other commands read", async () => {
+  const folder = scratch();
+  const file = join(folder, "SVAMP.json");
+  const stories = [3, 5, 8].map((n) => ({
+    ...{ ID: `s${n}`, Body: `Tom has ${n} apples and 4 pears.`, Question: "How many are there?" },
+    ...{ Equation: `( ${n}.0 + 4.0 )`, Answer: n + 4 },
+  }));
+  writeFileSync(file, JSON.stringify(stories));
+  const out = join(folder, "items.jsonl");
+  const args = ["items", "arith-demo", "--dataset", "svamp", "--from", file];
+  expect(await json([...args, "--out", out])).toMatchObject({
+    items: 3,
+    tasks: [{ task: "svamp", items: 3, available: 3, dropped: [] }],
+  });
+  expect(await json(["eval", "arith-demo", "--items", out])).toMatchObject({ n: 3 });
+  expect(await failure(["items", "arith-demo", "--dataset", "svamp"], 2)).toMatch(/--from FILE/);
+  expect(await failure([...args, "--counterfactual", "digit"], 2)).toMatch(/one of its own/);
+  expect(await failure([...args.slice(0, -1), out], 1)).toMatch(/not JSON/);
+});

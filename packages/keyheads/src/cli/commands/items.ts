@@ -3,11 +3,18 @@ import type { Style } from "@keyheads/models";
 import { KeyheadsError } from "../../errors.ts";
 import { resolveModel } from "../../load/resolve-model.ts";
 import { writeWhole } from "../../run/write-whole.ts";
-import { type BuildOptions, buildTaskItems, cardOf } from "../../tasks/build-items.ts";
+import {
+  type BuildOptions,
+  type BuiltTask,
+  buildTaskItems,
+  cardOf,
+} from "../../tasks/build-items.ts";
 import { splitNames } from "../../tasks/splits.ts";
 import { operations, readTemplates, styles } from "../../tasks/templates.ts";
 import { type Blueprint, openBlueprint } from "../blueprint.ts";
-import { defineCommand, option } from "../command.ts";
+import type { Cli } from "../cli.ts";
+import { type CommandOutput, defineCommand, option } from "../command.ts";
+import { datasetOptions, ioiKinds, readDataset } from "../datasets.ts";
 import { force, optional, seed } from "../options.ts";
 import { refuseExisting } from "../output-file.ts";
 import { choice, integer, list, text } from "../values.ts";
@@ -18,11 +25,12 @@ const digitKinds = ["flip-ones-carry", "flip-tens-carry", "redraw-ones", "other-
 
 export const command = defineCommand({
   name: "items",
-  summary: "write an items file of the built-in tasks",
+  summary: "write an items file of the built-in tasks or of a data set",
   argument: { usage: "<model>", help: "Hugging Face folder or bundled model" },
   examples: [
     "items ./my-model --task add,sub --count 500 --out items.jsonl",
     "items mathgpt_add3_h4_l4 --split test > items.jsonl",
+    "items ./my-model --dataset svamp --from SVAMP.json --out svamp.jsonl",
   ],
   options: {
     ...optional,
@@ -33,9 +41,10 @@ export const command = defineCommand({
     ),
     count: option(
       "--count <n>",
-      `items a task (default: ${defaultCount})`,
-      integer(1).default(defaultCount),
+      `items a task (default: ${defaultCount}; of a data set: all)`,
+      integer(1).optional(),
     ),
+    ...datasetOptions,
     templates: option(
       "--templates <file>",
       "wordings to use instead of the built-in ones (docs/tasks.md)",
@@ -48,8 +57,8 @@ export const command = defineCommand({
     ),
     counterfactual: option(
       "--counterfactual <kind>",
-      "what X_c changes: null-operator, operands, operator, digit or prompt; of three-digit sums flip-ones-carry, flip-tens-carry, redraw-ones or other-prompt",
-      choice(...arithmeticKinds, ...digitKinds).optional(),
+      "what X_c changes: null-operator, operands, operator, digit or prompt; of three-digit sums flip-ones-carry, flip-tens-carry, redraw-ones or other-prompt; of ioi swap or other-name",
+      choice(...arithmeticKinds, ...digitKinds, ...ioiKinds).optional(),
     ),
     split: option(
       "--split <name>",
@@ -66,9 +75,14 @@ export const command = defineCommand({
     force,
   },
   async run(values, cli) {
-    const { out, force, task, count, templates, style, counterfactual, split, pairs } = values;
+    const { out, force, task, templates, style, split, pairs } = values;
     if (out !== undefined) refuseExisting(out, force);
     const model = await openBlueprint(await resolveModel(values.target));
+    if (values.dataset !== undefined || values.from !== undefined) {
+      return await output(model, [await readDataset(model, values)], values, cli);
+    }
+    const counterfactual = builtInKind(values.counterfactual);
+    const count = values.count ?? defaultCount;
     const options: BuildOptions = {
       count,
       seed: values.seed,
@@ -81,24 +95,40 @@ export const command = defineCommand({
     };
     checkCounterfactual(model, options);
     const built = await buildTaskItems(model, options);
-    const lines = built.flatMap(({ items }) => items);
-    const tasks = built.map(({ task, items, available, dropped }) => ({
-      task,
-      items: items.length,
-      available,
-      dropped,
-    }));
-    for (const { task, items, available, dropped } of tasks) {
-      const left = dropped.length > 0 ? `, ${dropped.length} candidates could not be used` : "";
-      cli.note(`${task}: ${items} items of ${available} possible${left}`);
-    }
-    const content = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
-    const shared = { model: model.name, items: lines.length, tasks };
-    if (out === undefined) return { data: { ...shared, lines }, text: () => content };
-    await writeWhole(out, content);
-    return { data: { ...shared, out }, text: () => `${out}\n` };
+    return await output(model, built, values, cli);
   },
 });
+
+async function output(
+  model: Pick<Blueprint, "name">,
+  built: readonly BuiltTask[],
+  { out }: { out: string | undefined },
+  cli: Cli,
+): Promise<CommandOutput> {
+  const lines = built.flatMap(({ items }) => items);
+  const tasks = built.map(({ task, items, available, dropped }) => ({
+    task,
+    items: items.length,
+    available,
+    dropped,
+  }));
+  for (const { task, items, available, dropped } of tasks) {
+    const left = dropped.length > 0 ? `, ${dropped.length} candidates could not be used` : "";
+    cli.note(`${task}: ${items} items of ${available} possible${left}`);
+  }
+  const content = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+  const shared = { model: model.name, items: lines.length, tasks };
+  if (out === undefined) return { data: { ...shared, lines }, text: () => content };
+  await writeWhole(out, content);
+  return { data: { ...shared, out }, text: () => `${out}\n` };
+}
+
+function builtInKind(kind: string | undefined): BuildOptions["counterfactual"] {
+  if (kind === undefined) return undefined;
+  const found = [...arithmeticKinds, ...digitKinds].find((one) => one === kind);
+  if (found !== undefined) return found;
+  throw new KeyheadsError("USAGE", `--counterfactual ${kind} is for --dataset ioi`);
+}
 
 function namesIn(given: string): string[] {
   return given.split(",").map((name) => name.trim());
