@@ -14,6 +14,8 @@ export interface Shape {
   readonly heads: number;
   readonly mlp: number;
   readonly vocab: number;
+  /** The embedding is the unembedding too; false by default. */
+  readonly tied?: boolean;
 }
 
 export type Dtype = "f32" | "bf16";
@@ -40,7 +42,7 @@ export class RandomModels {
       max_position_embeddings: 4096,
       rms_norm_eps: 1e-5,
       rope_theta: 10_000,
-      tie_word_embeddings: false,
+      tie_word_embeddings: shape.tied ?? false,
       bos_token_id: null,
       eos_token_id: null,
     };
@@ -64,7 +66,7 @@ export function blockParameters({ width, layers, mlp }: Shape): number {
   return layers * (4 * width * width + 3 * width * mlp);
 }
 
-function tensorsOf({ width, layers, mlp, vocab }: Shape) {
+function tensorsOf({ width, layers, mlp, vocab, tied = false }: Shape) {
   const layer = (i: number): [string, number[]][] => [
     [`layers.${i}.input_layernorm`, [width]],
     [`layers.${i}.self_attn.q_proj`, [width, width]],
@@ -83,7 +85,7 @@ function tensorsOf({ width, layers, mlp, vocab }: Shape) {
   ];
   return [
     ...body.map(([name, shape]) => ({ name: `model.${name}.weight`, shape })),
-    { name: "lm_head.weight", shape: [vocab, width] },
+    ...(tied ? [] : [{ name: "lm_head.weight", shape: [vocab, width] }]),
   ];
 }
 

@@ -15,7 +15,8 @@ struct Linear {
   const T* bias;   // (N) or null
 };
 
-// dx = dy W
+// dx = dy W, a chain over ascending n; with v4_bf16 and a bfloat16 weight dy is rounded as x is
+// above
 template <class T>
 struct LinearInputGrad {
   Mat<T> dx;        // (M, K)  = or += by `accumulate`

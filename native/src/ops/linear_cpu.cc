@@ -99,10 +99,8 @@ KEYHEADS_INLINE Bf16Pair rounded_pair(const float* x, int64_t count) {
 }
 
 // x rounded to pairs, with a zero beside a last one without neighbour
-KEYHEADS_INLINE Mat<const Bf16Pair> rounded(Context& ctx, const Mat<const float>& x) {
+KEYHEADS_INLINE Mat<const Bf16Pair> rounded(Context& ctx, const Mat<const float>& x, Bf16Pair* to) {
   const int64_t pairs = ceil_div(x.cols, 2);
-  auto* to =
-      static_cast<Bf16Pair*>(op_scratch(static_cast<size_t>(x.rows * pairs) * sizeof(Bf16Pair)));
   for_rows(ctx, x.rows, 2 * x.cols, [&](int64_t r) {
     const float* from = x.row(r);
     Bf16Pair* row = to + r * pairs;
@@ -122,7 +120,10 @@ void linear_impl(Context& ctx, const Linear<T>& a) {
     const auto right = [&](int64_t p) { return Right<E>{w.panel(p), kPanel, W}; };
 #ifdef __AVX512BF16__
     if constexpr (kPerElement < E >> 1) {
-      return product<T, Bf16Pair>(ctx, y, rounded(ctx, x), a.w.k, false, a.bias, kPanel / W, right);
+      const int64_t pairs = x.rows * ceil_div(x.cols, 2);
+      auto* to = static_cast<Bf16Pair*>(op_scratch(static_cast<size_t>(pairs) * sizeof(Bf16Pair)));
+      return product<T, Bf16Pair>(ctx, y, rounded(ctx, x, to), a.w.k, false, a.bias, kPanel / W,
+                                  right);
     }
 #endif
     product<T, T>(ctx, y, x, a.w.k, false, a.bias, kPanel / W, right);
@@ -151,43 +152,96 @@ KEYHEADS_INLINE const T* widened(const Bf16Pair* panel, int64_t k, int64_t cols,
 // What of W^T is packed at once; the chains go on from one part to the next.
 inline constexpr int64_t kPackedBytes = 16 << 20;
 
-// W^T is packed first, as strips of W's columns: the product is then that of linear.
-template <class T>
-void linear_input_grad_impl(Context& ctx, const LinearInputGrad<T>& a) {
+// Strips of a panel's columns, as W^T has them: row r of the strip at column k at
+// to[r * W + (k % W)], for `rows` of them; strips are `strip` elements apart.
+template <class T, class E>
+KEYHEADS_INLINE void pack_transposed(const E* panel, int64_t k, int64_t rows, int64_t strip,
+                                     T* to) {
   constexpr int64_t W = Simd<T>::kWidth;
+  for (int64_t first = 0; first < k; first += W, to += strip) {
+    const int64_t cols = smaller(W, k - first);
+    T columns[W * kPanel];
+    transpose(widened(panel, first, cols, columns), kPanel, cols, rows, to, W);
+    for (int64_t r = 0; cols < W && r < rows; ++r) {
+      for (int64_t c = cols; c < W; ++c) to[r * W + c] = 0;
+    }
+  }
+}
+#ifdef __AVX512BF16__
+// In pairs of rows: the first numbers of two neighbours make one column, the second ones the next.
+KEYHEADS_INLINE void pack_transposed(const Bf16Pair* panel, int64_t k, int64_t rows, int64_t strip,
+                                     Bf16Pair* to) {
+  constexpr int64_t W = Simd<float>::kWidth;
+  for (int64_t first = 0; first < k; first += W, to += strip) {
+    for (int64_t c = 0; c < W; c += 2) {
+      const bool in = first + c < k;
+      const Bf16Pair* from = panel + (first + c) / 2 * kPanel;
+      for (int64_t r = 0; r < rows; r += 2) {
+        // beyond the last row and the last column a panel is zero
+        const uint32_t one = in ? from[r].bits : 0, two = in ? from[r + 1].bits : 0;
+        to[r / 2 * W + c].bits = (one & 0xffffu) | two << 16;
+        to[r / 2 * W + c + 1].bits = one >> 16 | (two & 0xffff0000u);
+      }
+    }
+  }
+}
+#endif
+
+// What linear_input_grad multiplies with W^T, which is packed as P: dy as it is, or in pairs.
+template <class T>
+KEYHEADS_INLINE Mat<const T> left_of(Context&, const Mat<const T>& dy, T*) {
+  return dy;
+}
+#ifdef __AVX512BF16__
+KEYHEADS_INLINE Mat<const Bf16Pair> left_of(Context& ctx, const Mat<const float>& dy,
+                                            Bf16Pair* to) {
+  return rounded(ctx, dy, to);
+}
+#endif
+
+// W^T is packed first, as strips of W's columns: the product is then that of linear.
+template <class P, class T, class E>
+KEYHEADS_INLINE void input_grad(Context& ctx, const LinearInputGrad<T>& a, const Panels<E>& w) {
+  constexpr int64_t W = Simd<T>::kWidth, kEach = kPerElement<P>;
   const int64_t k = a.w.k;
-  if (a.dx.rows == 0) return;
   const int64_t strips = ceil_div(k, W), all = ceil_div(a.w.n, kPanel);
-  const auto panel_bytes = strips * W * kPanel * static_cast<int64_t>(sizeof(T));
-  const int64_t part = smaller(all, larger<int64_t>(1, kPackedBytes / panel_bytes));
-  T* packed = align_up(static_cast<T*>(op_scratch(static_cast<size_t>(part * panel_bytes) + 128)));
+  const int64_t panel_size = strips * W * kPanel / kEach;
+  const int64_t part = smaller(
+      all, larger<int64_t>(1, kPackedBytes / (panel_size * static_cast<int64_t>(sizeof(P)))));
+  const int64_t pairs = kEach == 1 ? 0 : a.dy.rows * ceil_div(a.w.n, kEach);
+  P* left = align_up(static_cast<P*>(
+      op_scratch(static_cast<size_t>(part * panel_size + pairs) * sizeof(P) + 256)));
+  P* packed = align_up(left + pairs);
+  const Mat<const P> dy = left_of(ctx, {a.dy.data, a.dy.rows, a.w.n, a.dy.stride}, left);
   for (int64_t first = 0; first < all; first += part) {
     const int64_t panels = smaller(part, all - first);
     const int64_t n0 = first * kPanel, n = smaller(panels * kPanel, a.w.n - n0);
+    const int64_t strip = W * ceil_div(n, kEach);
     const bool alone = n * k < kSmall;
-    a.w.visit([&](const auto& w) {
-      parallel_for(ctx, alone ? 1 : panels, [&](int64_t task) {
-        for (int64_t p = task; p < (alone ? panels : task + 1); ++p) {
-          const int64_t rows = smaller(kPanel, n - p * kPanel);
-          for (int64_t s = 0; s < strips; ++s) {
-            const int64_t cols = smaller(W, k - s * W);
-            T columns[W * kPanel];
-            T* to = packed + (s * n + p * kPanel) * W;
-            transpose(widened(w.panel(first + p), s * W, cols, columns), kPanel, cols, rows, to, W);
-            for (int64_t r = 0; cols < W && r < rows; ++r) {
-              for (int64_t c = cols; c < W; ++c) to[r * W + c] = 0;
-            }
-          }
-        }
-      });
+    parallel_for(ctx, alone ? 1 : panels, [&](int64_t task) {
+      for (int64_t p = task; p < (alone ? panels : task + 1); ++p) {
+        const int64_t rows = smaller(kPanel, n - p * kPanel);
+        pack_transposed(w.panel(first + p), k, rows, strip, packed + p * kPanel * W / kEach);
+      }
     });
     const int64_t group = kPanel / W;
-    product<T, T>(ctx, {a.dx.data, a.dx.rows, k, a.dx.stride},
-                  {a.dy.data + n0, a.dy.rows, n, a.dy.stride}, n, a.accumulate || first > 0,
-                  nullptr, group, [&](int64_t g) {
-                    return Right<T>{packed + g * group * W * n, W, W * n};
+    product<T, P>(ctx, {a.dx.data, a.dx.rows, k, a.dx.stride},
+                  {dy.data + n0 / kEach, dy.rows, ceil_div(n, kEach), dy.stride}, n,
+                  a.accumulate || first > 0, nullptr, group, [&](int64_t g) {
+                    return Right<P>{packed + g * group * strip, W, strip};
                   });
   }
+}
+
+template <class T>
+void linear_input_grad_impl(Context& ctx, const LinearInputGrad<T>& a) {
+  if (a.dx.rows == 0) return;
+  a.w.visit([&]<class E>(const Panels<E>& w) {
+#ifdef __AVX512BF16__
+    if constexpr (kPerElement < E >> 1) return input_grad<Bf16Pair>(ctx, a, w);
+#endif
+    input_grad<T>(ctx, a, w);
+  });
 }
 
 template <class T>
