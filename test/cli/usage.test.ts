@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import { failure, json, keyheads, planted, problems, scratch } from "./keyheads.ts";
 
 const commands = [
-  ...["run", "identify", "knockout", "circuit", "transfer", "attend", "lens", "tune", "eval"],
+  ...["run", "identify", "knockout", "circuit", "transfer", "attend", "lens", "tune"],
+  ...["pretrain", "eval"],
   ...["generate", "items", "report", "verify", "inspect", "doctor", "bench"],
 ];
 

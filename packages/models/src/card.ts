@@ -3,6 +3,7 @@
  * it, and the report takes from it what the prompt looks like and which claims cannot be tested.
  */
 import type { ClaimId } from "./claims.ts";
+import type { HeldOutRule } from "./held-out.ts";
 
 export interface TaskCard {
   readonly title: string;
@@ -139,8 +140,17 @@ export interface ArithmeticCard {
   readonly slots: Readonly<Record<string, readonly string[]>>;
   /** Ordered pairs that training left out, by operation. */
   readonly heldOut: Readonly<Record<Operation, readonly (readonly [a: number, b: number])[]>>;
+  /** For a model that `keyheads pretrain` trained: what its training left out. */
+  readonly training?: TrainingCard;
   /** Accuracies known beforehand, for the reader. */
   readonly known: string;
+}
+
+/** What the training data of an arithmetic model left out. */
+export interface TrainingCard {
+  readonly rule: HeldOutRule;
+  /** Names of templates, of all operations. */
+  readonly withheldWordings: readonly string[];
 }
 
 /**

@@ -4,12 +4,18 @@
  */
 import { fileURLToPath } from "node:url";
 import type { TaskCard } from "./card.ts";
+import { arith } from "./cards/arith.ts";
 import { arithDemo } from "./cards/arith-demo.ts";
 import { mathgptAdd3 } from "./cards/mathgpt-add3.ts";
 import { stories260k } from "./cards/stories260k.ts";
 
 export type * from "./card.ts";
+/** Cards with a training rule, by name. */
+export const trainingCards: Readonly<Record<string, TaskCard>> = { arith };
+
 export { type ClaimId, type PaperClaim, paperClaims } from "./claims.ts";
+export { type HeldOutKind, type HeldOutRule, heldOutKind } from "./held-out.ts";
+export { operations, wordings } from "./wordings.ts";
 
 export interface BundledModel {
   readonly name: string;

@@ -49,8 +49,9 @@ export interface TaskItems {
   readonly available: number;
 }
 
-const nullSigns = ["<", "@"];
-const nullWords = ["nothing", "none"];
+/** Operators that say nothing, in place of signs and of words. */
+export const nullSigns = ["<", "@"];
+export const nullWords = ["nothing", "none"];
 
 /**
  * Items of one operation: wordings take turns, facts are drawn without repeats. Throws

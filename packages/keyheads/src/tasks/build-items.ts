@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import {
+  type ArithmeticCard,
   type ArithmeticCounterfactual,
   bundledModels,
   type DigitCounterfactual,
@@ -47,6 +48,8 @@ export interface BuildOptions {
   readonly split?: Split;
   /** Of operations that a card has: pairs that training saw, left out, or both (default). */
   readonly pairs?: "trained" | "held-out" | "all";
+  /** Of a card with a training rule: wordings that training saw, withheld, or both (default). */
+  readonly wordings?: "trained" | "withheld" | "all";
 }
 
 export interface BuiltTask extends TaskItems {
@@ -150,7 +153,7 @@ function arithmeticOf(operation: Operation, card: TaskCard | undefined, options:
     throw new KeyheadsError("BAD_ARGUMENT", `pairs ${pairs}: what training saw is not known here`);
   }
   const counterfactual = kindOf(arithmeticKinds, options.counterfactual) ?? own?.counterfactual;
-  const wordings = templates ?? (own ? templatesOf(own.templates) : undefined);
+  const wordings = templates ?? (own ? templatesOf(chosenWordings(own, options)) : undefined);
   return {
     operation,
     ...(wordings ? { templates: wordings } : {}),
@@ -172,6 +175,12 @@ function arithmeticOf(operation: Operation, card: TaskCard | undefined, options:
       ? {}
       : { only: (a: number, b: number) => heldOut.has(`${a},${b}`) === (pairs === "held-out") }),
   };
+}
+
+function chosenWordings(own: ArithmeticCard, { wordings = "all" }: BuildOptions) {
+  if (wordings === "all") return own.templates;
+  const withheld = own.training?.withheldWordings ?? [];
+  return own.templates.filter(({ name }) => withheld.includes(name) === (wordings === "withheld"));
 }
 
 function digitItems(task: string, card: TaskCard, model: Ready, options: BuildOptions): TaskItems {

@@ -1,73 +1,14 @@
-/**
- * The built-in wordings: five forms in each of three styles for every operation, after the three
- * prompt styles of Zhang et al. (ICML 2024), whose own list was not published. The same form has
- * the same name under all operations, so that an operator can be swapped and nothing else.
- */
+/** Wordings: the built-in ones, those of cards and those of template files, parsed. */
 import { readFile } from "node:fs/promises";
-import type { Operation, Style, TemplateCard } from "@keyheads/models";
+import { operations, type Style, type TemplateCard, wordings } from "@keyheads/models";
 import { KeyheadsError } from "../errors.ts";
 import { parseTemplate, type Template } from "./template.ts";
 
-export const operations: readonly Operation[] = ["add", "sub", "mul", "div"];
+export { operations } from "@keyheads/models";
 export const styles: readonly Style[] = ["equation", "statement", "question", "story"];
 
-interface Words {
-  readonly sign: string;
-  readonly word: string;
-  /** "[sum] of {a} and {b}" */
-  readonly noun: string;
-  /** "[add] {a} and {b}" */
-  readonly verb: string;
-}
-
-const words: Readonly<Record<Operation, Words>> = {
-  add: { sign: "+", word: "plus", noun: "[sum] of {a} and {b}", verb: "[add] {a} and {b}" },
-  sub: {
-    sign: "-",
-    word: "minus",
-    noun: "[difference] between {a} and {b}",
-    verb: "[subtract] {b} from {a}",
-  },
-  mul: {
-    sign: "*",
-    word: "times",
-    noun: "[product] of {a} and {b}",
-    verb: "[multiply] {a} by {b}",
-  },
-  div: {
-    sign: "/",
-    word: "divided by",
-    noun: "[quotient] of {a} and {b}",
-    verb: "[divide] {a} by {b}",
-  },
-};
-
-function forms({ sign, word, noun, verb }: Words): Record<string, [Style, string]> {
-  return {
-    sign: ["equation", `{a} [${sign}] {b} (=)`],
-    word: ["equation", `{a} [${word}] {b} (=)`],
-    calculate: ["equation", `Calculate: {a} [${sign}] {b} (=)`],
-    brackets: ["equation", `\\({a} [${sign}] {b}\\) (=)`],
-    unknown: ["equation", `x = {a} [${sign}] {b}, x (=)`],
-    equals: ["statement", `{a} [${word}] {b} (equals)`],
-    "equals-to": ["statement", `{a} [${word}] {b} (equals to)`],
-    noun: ["statement", `The ${noun} (is)`],
-    result: ["statement", `The result of {a} [${word}] {b} (is)`],
-    if: ["statement", `If you ${verb}, you (get)`],
-    "q-noun": ["question", `Q: What is the ${noun}? (A:)`],
-    "q-word": ["question", `Q: What is {a} [${word}] {b}? (A:)`],
-    "q-much": ["question", `Question: How much is {a} [${word}] {b}? (Answer:)`],
-    "q-get": ["question", `What do you get if you ${verb}? (Answer:)`],
-    "q-sign": ["question", `Q: {a} [${sign}] {b} = ? (A:)`],
-  };
-}
-
 /** Parsed built-in templates, 15 an operation. */
-export const builtInTemplates: readonly Template[] = operations.flatMap((operation) =>
-  Object.entries(forms(words[operation])).map(([name, [style, text]]) =>
-    parseTemplate({ operation, style, name, text }),
-  ),
-);
+export const builtInTemplates: readonly Template[] = wordings.map((card) => parseTemplate(card));
 
 /** Parses the templates of a card. */
 export function templatesOf(cards: readonly TemplateCard[]): Template[] {

@@ -38,22 +38,19 @@ export function wordItems(task: WordTask, options: WordItemsOptions): TaskItems 
   const limit = Math.min(50 * count + 100 * available, 100_000);
   for (let attempt = 0; attempt < limit && items.length < count; ++attempt) {
     if (done.size === available) break;
-    const drawn = draw(task, random);
+    const drawn = drawWords(task, random);
     const mine = task.cases[random.int(task.cases.length)] as WordCase;
-    const { words, answer } = apply(mine, drawn);
+    const { words, answer } = applyCase(mine, drawn);
     const { prompt, roles } = fill(task, words);
     if (done.has(prompt)) continue;
-    const cluster = task.cluster
-      .map((slot) => words[slot] as string)
-      .sort()
-      .join(",");
+    const cluster = clusterOf(task, words);
     const split = splitOf(cluster, seed, shares);
     if (options.split !== undefined && split !== options.split) {
       done.add(prompt);
       continue;
     }
     const others = task.cases
-      .map((other) => apply(other, drawn))
+      .map((other) => applyCase(other, drawn))
       .filter((other) => other.answer !== answer);
     const other = others[random.int(others.length)] as (typeof others)[number];
     const labels = {
@@ -75,6 +72,14 @@ export function wordItems(task: WordTask, options: WordItemsOptions): TaskItems 
     }
   }
   return { items, dropped, available };
+}
+
+/** The words that name the cluster, in any order. */
+export function clusterOf(task: WordTask, words: Words): string {
+  return task.cluster
+    .map((slot) => words[slot] as string)
+    .sort()
+    .join(",");
 }
 
 const triesPerPrompt = 10;
@@ -114,7 +119,8 @@ function placed(
   throw reason;
 }
 
-function draw(task: WordTask, random: Rng): Words {
+/** A word for every drawn slot, without repetition. */
+export function drawWords(task: WordTask, random: Rng): Words {
   const drawn: Record<string, string> = {};
   for (const [slot, list] of Object.entries(task.draw)) {
     const used = Object.values(drawn);
@@ -126,7 +132,8 @@ function draw(task: WordTask, random: Rng): Words {
   return drawn;
 }
 
-function apply(mine: WordCase, drawn: Words): { words: Words; answer: string } {
+/** The words of all slots under a case, and its answer. */
+export function applyCase(mine: WordCase, drawn: Words): { words: Words; answer: string } {
   const word = (filler: Filler) =>
     "word" in filler ? filler.word : (drawn[filler.slot] as string);
   const filled = Object.entries(mine.fill).map(([slot, filler]) => [slot, word(filler)]);

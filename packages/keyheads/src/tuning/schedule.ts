@@ -31,3 +31,17 @@ function decay(schedule: Schedule, progress: number, power: number): number {
   if (schedule === "polynomial") return (1 - progress) ** power;
   return (1 + Math.cos(Math.PI * progress)) / 2;
 }
+
+/**
+ * The same for a rate that rises over `warmup` updates, is constant, and falls linearly to zero from
+ * the share `decayFrom` of the updates on.
+ */
+export function warmStableDecay(
+  step: number,
+  steps: number,
+  { warmup, decayFrom }: { readonly warmup: number; readonly decayFrom: number },
+): number {
+  const decay = Math.max(warmup, decayFrom * steps);
+  const rising = step < warmup ? (step + 1) / warmup : 1;
+  return step < decay ? rising : (steps - step) / Math.max(1, steps - decay);
+}

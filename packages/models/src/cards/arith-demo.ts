@@ -1,6 +1,8 @@
 /** arith-demo: four operations in words and symbols, two other tasks, plain text. */
 import type { Operation, TaskCard, TemplateCard } from "../card.ts";
+import { operations } from "../wordings.ts";
 import { arithDemoHeldOut } from "./arith-demo-held-out.ts";
+import { stories, storySlots, whichColor, whoReceived } from "./words.ts";
 
 const words: Readonly<Record<Operation, { sign: string; word: string; noun: string }>> = {
   add: { sign: "+", word: "plus", noun: "sum" },
@@ -8,7 +10,6 @@ const words: Readonly<Record<Operation, { sign: string; word: string; noun: stri
   mul: { sign: "*", word: "times", noun: "product" },
   div: { sign: "/", word: "divided by", noun: "quotient" },
 };
-const operations: readonly Operation[] = ["add", "sub", "mul", "div"];
 
 function wordings(operation: Operation): TemplateCard[] {
   const { sign, word, noun } = words[operation];
@@ -25,50 +26,6 @@ function wordings(operation: Operation): TemplateCard[] {
     },
   ];
 }
-
-const stories: readonly TemplateCard[] = [
-  {
-    operation: "add",
-    style: "story",
-    name: "buys",
-    text: "{N} has {a} {t} and buys {b} more. Now {N} has {c} {t}.",
-  },
-  {
-    operation: "add",
-    style: "story",
-    name: "boxes",
-    text: "There are {a} {t} in one box and {b} {t} in another. In all there are {c} {t}.",
-  },
-  {
-    operation: "sub",
-    style: "story",
-    name: "gives",
-    text: "{N} has {a} {t} and gives away {b}. Now {N} has {c} {t}.",
-  },
-  {
-    operation: "sub",
-    style: "story",
-    name: "lost",
-    text: "Of {a} {t}, {b} are lost. There remain {c} {t}.",
-  },
-  {
-    operation: "mul",
-    style: "story",
-    name: "in-each",
-    text: "{N} has {a} boxes with {b} {t} in each. In all {N} has {c} {t}.",
-  },
-  {
-    operation: "div",
-    style: "story",
-    name: "shares",
-    text: "{N} shares {a} {t} among {b} friends. Each friend gets {c} {t}.",
-  },
-];
-
-const names =
-  "Mary John Tom Anna James Kate Paul Lucy Mark Jane Peter Emma David Alice Sam Rose".split(" ");
-const things = "apples books coins cards eggs shells stamps marbles pens cups".split(" ");
-const colors = "red blue green black white yellow pink brown".split(" ");
 
 export const arithDemo: TaskCard = {
   title: "Arithmetic in words and symbols",
@@ -94,53 +51,15 @@ export const arithDemo: TaskCard = {
     templates: [...operations.flatMap(wordings), ...stories],
     // The null words never stood between two numbers in training.
     counterfactual: "operands",
-    slots: { N: names, t: things },
+    slots: storySlots,
     heldOut: arithDemoHeldOut,
     known:
       "add, sub: 100 % on trained and held-out pairs; mul: 100 / 90 %; div: 100 / 87 % " +
       "(100 prompts each, first two wordings)",
   },
   words: [
-    {
-      name: "who-received",
-      title: "Who received the object?",
-      template: "When {name1} and {name2} went to the {place}, {giver} gave a {object} to",
-      lists: {
-        names,
-        places: ["store", "school", "park", "office", "garden", "station"],
-        objects: ["drink", "book", "ring", "key", "letter", "map", "cake", "kite"],
-      },
-      cluster: ["name1", "name2"],
-      draw: { name1: "names", name2: "names", place: "places", object: "objects" },
-      cases: [
-        { fill: { giver: { slot: "name1" } }, answer: { slot: "name2" } },
-        { fill: { giver: { slot: "name2" } }, answer: { slot: "name1" } },
-      ],
-      known: "100 % of 100",
-    },
-    {
-      name: "which-color",
-      title: "Which colour is the animal?",
-      template:
-        "The {animal1} is {color1}. The {animal2} is {color2}. The {animal3} is {color3}. " +
-        "What color is the {asked}? It is",
-      lists: { animals: ["cat", "dog", "horse", "bird", "fish", "cow", "fox", "hen"], colors },
-      cluster: ["color1", "color2", "color3"],
-      draw: {
-        animal1: "animals",
-        color1: "colors",
-        animal2: "animals",
-        color2: "colors",
-        animal3: "animals",
-        color3: "colors",
-      },
-      cases: [
-        { fill: { asked: { slot: "animal1" } }, answer: { slot: "color1" } },
-        { fill: { asked: { slot: "animal2" } }, answer: { slot: "color2" } },
-        { fill: { asked: { slot: "animal3" } }, answer: { slot: "color3" } },
-      ],
-      known: "38 % of 100, where one of three colours by chance is 33 %",
-    },
+    whoReceived("100 % of 100"),
+    whichColor("38 % of 100, where one of three colours by chance is 33 %"),
   ],
   text: {
     title: "English prose (end of The Adventures of Tom Sawyer)",

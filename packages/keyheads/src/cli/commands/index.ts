@@ -10,6 +10,7 @@ export const summaries: Readonly<Record<string, string>> = {
   attend: "attention of the last token to every role of the prompt",
   lens: "logit lens, MLP cosines and direct logit attribution by layer",
   tune: "train only the chosen heads and MLPs",
+  pretrain: "train a model from scratch as a config file says",
   eval: "accuracy and log-probability, with a paired test against a baseline",
   generate: "continue a text",
   items: "write an items file of the built-in tasks",

@@ -70,12 +70,17 @@ export const command = defineCommand({
       "of a bundled model: trained, held-out or all operand pairs (default: all)",
       choice("trained", "held-out", "all").default("all"),
     ),
+    wordings: option(
+      "--wordings <which>",
+      "of a bundled model with withheld ones: trained, withheld or all (default: all)",
+      choice("trained", "withheld", "all").default("all"),
+    ),
     seed,
     out: option("--out <file>", "where the lines go (default: stdout)", text().optional()),
     force,
   },
   async run(values, cli) {
-    const { out, force, task, templates, style, split, pairs } = values;
+    const { out, force, task, templates, style, split, pairs, wordings } = values;
     if (out !== undefined) refuseExisting(out, force);
     const model = await openBlueprint(await resolveModel(values.target));
     if (values.dataset !== undefined || values.from !== undefined) {
@@ -87,6 +92,7 @@ export const command = defineCommand({
       count,
       seed: values.seed,
       pairs,
+      wordings,
       ...(task !== undefined && { tasks: namesIn(task) }),
       ...(style !== undefined && { styles: namesIn(style).map(toStyle) }),
       ...(counterfactual !== undefined && { counterfactual }),
