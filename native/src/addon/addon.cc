@@ -21,6 +21,8 @@ template <class... Callables>
 struct Overloaded : Callables... {
   using Callables::operator()...;
 };
+template <class... Callables>  // clang 16 and older do not find it themselves
+Overloaded(Callables...)->Overloaded<Callables...>;
 
 int handle_of(const Napi::Value& value) {
   if (!value.IsNumber()) fail("BAD_ARGUMENT", "handle: expected a number");

@@ -2,7 +2,7 @@
 // Ubuntu 18.10; what Node's own binaries need). glibc gave these functions new version names since,
 // and a linker takes the newest. Each definition here is private to the addon, also serves the
 // static libstdc++ and libgcc, and leads to the name that every glibc has.
-// scripts/lib/binary.mjs checks that no newer name is left.
+// scripts/lib/symbols.mjs checks that no newer name is left.
 #include <cstdint>  // defines __GLIBC__
 
 #if defined(__linux__) && defined(__GLIBC__)

@@ -94,15 +94,18 @@ KEYHEADS_INLINE void product(Context& ctx, const Mat<T>& y, const Mat<const L>& 
 }
 
 #ifdef __AVX512BF16__
-KEYHEADS_INLINE Bf16Pair rounded_pair(const float* x, int64_t count) {
-  return {round_to_bf16(x[0]) | (count > 1 ? round_to_bf16(x[1]) << 16 : 0)};
+template <class T>
+KEYHEADS_INLINE Bf16Pair rounded_pair(const T* x, int64_t count) {
+  return {round_to_bf16(static_cast<float>(x[0])) |
+          (count > 1 ? round_to_bf16(static_cast<float>(x[1])) << 16 : 0)};
 }
 
 // x rounded to pairs, with a zero beside a last one without neighbour
-KEYHEADS_INLINE Mat<const Bf16Pair> rounded(Context& ctx, const Mat<const float>& x, Bf16Pair* to) {
+template <class T>
+KEYHEADS_INLINE Mat<const Bf16Pair> rounded(Context& ctx, const Mat<const T>& x, Bf16Pair* to) {
   const int64_t pairs = ceil_div(x.cols, 2);
   for_rows(ctx, x.rows, 2 * x.cols, [&](int64_t r) {
-    const float* from = x.row(r);
+    const T* from = x.row(r);
     Bf16Pair* row = to + r * pairs;
     for (int64_t p = 0; p < x.cols / 2; ++p) row[p] = rounded_pair(from + 2 * p, 2);
     if (x.cols % 2) row[pairs - 1] = rounded_pair(from + x.cols - 1, 1);

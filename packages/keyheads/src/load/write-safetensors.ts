@@ -2,6 +2,7 @@
 // written under a temporary name beside it, flushed to the disk and renamed.
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { KeyheadsError } from "../errors.ts";
+import { flush } from "../save/flush.ts";
 import { type Dtype, dtypeBytes } from "./safetensors.ts";
 
 export interface TensorToWrite {
@@ -25,7 +26,7 @@ export async function writeSafetensors(
     file = await open(temporary, "w");
     await writeAll(file, head);
     for (const tensor of tensors) await writeTensor(file, tensor);
-    await file.sync();
+    await flush(file);
     await file.close();
     file = undefined;
     await rename(temporary, path);

@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { KeyheadsError } from "../errors.ts";
+import { flush } from "../save/flush.ts";
 
 /**
  * Writes a text file whole or not at all: under another name, flushed to the disk, then renamed.
@@ -31,7 +32,7 @@ async function replace(path: string, content: string): Promise<void> {
     const file = await open(part, "w");
     try {
       await file.writeFile(content);
-      await file.sync();
+      await flush(file);
     } finally {
       await file.close();
     }

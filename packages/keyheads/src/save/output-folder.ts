@@ -3,6 +3,7 @@
 import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { KeyheadsError } from "../errors.ts";
+import { flush } from "./flush.ts";
 
 /**
  * Calls `build` with a new, empty folder and moves that to `out`; gives the full path. Throws
@@ -60,6 +61,6 @@ async function occupied(path: string): Promise<boolean> {
 /** Makes the renames last through a power failure, where the file system can. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r").catch(() => undefined);
-  await folder?.sync().catch(() => undefined);
+  if (folder) await flush(folder).catch(() => undefined);
   await folder?.close();
 }

@@ -10,6 +10,7 @@ import { openSafetensors, readTensorBytes, type TensorInfo } from "../load/safet
 import { slotKey, slotShape } from "../load/slots.ts";
 import type { Model } from "../model.ts";
 import { encoders } from "./encode.ts";
+import { flush } from "./flush.ts";
 import { outputFolder } from "./output-folder.ts";
 import { storeSlice, tensorOf } from "./stored.ts";
 
@@ -136,7 +137,7 @@ async function overwrite(tensor: TensorInfo, folder: string, bytes: Uint8Array):
       const left = bytes.length - done;
       done += (await file.write(bytes, done, left, tensor.offset + done)).bytesWritten;
     }
-    await file.sync();
+    await flush(file);
   } finally {
     await file.close();
   }
