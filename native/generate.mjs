@@ -1,4 +1,5 @@
-// Turns the tables in native/src/schema into TypeScript, a C++ hash and documentation.
+// Turns the tables in native/src/schema into TypeScript, a C++ hash and documentation, and the version
+// into TypeScript.
 // `--check` writes nothing and fails if a file on disk differs.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -89,6 +90,11 @@ const targets = {
       const name = `${kind}Choices`;
       return [`export const ${name} = [${values.join(", ")}] as const;`];
     }),
+    "",
+  ].join("\n"),
+  "native/generated/version.ts": [
+    "// Generated from packages/keyheads/package.json by `npm run generate`.",
+    `export const version = ${JSON.stringify(JSON.parse(read("packages/keyheads/package.json")).version)};`,
     "",
   ].join("\n"),
   "native/src/schema/hash.h": [

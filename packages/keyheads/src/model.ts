@@ -39,6 +39,7 @@ import { type HookFunction, type Intervention, withInterventions } from "./inter
 import { type CheckpointFiles, openCheckpoint } from "./load/checkpoint.ts";
 import { readConfig } from "./load/config.ts";
 import { readJsonObject } from "./load/json.ts";
+import { noCuda } from "./no-cuda.ts";
 import { endRows, pack, type Sequence } from "./packing.ts";
 import {
   type EditValue,
@@ -213,8 +214,9 @@ export class Model implements Disposable {
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Model> {
     const { dtype = "f32", device = "cpu", memoryBudget = 0 } = options;
+    if (device === "cuda") throw noCuda();
     if (device !== "cpu") {
-      throw new KeyheadsError("NO_DEVICE", `device "${device}" is not available; use "cpu"`);
+      throw new KeyheadsError("NO_DEVICE", `there is no device "${device}"; use "cpu"`);
     }
     const path = join(folder, options.configFile ?? "config.json");
     const config = await readJsonObject(path);

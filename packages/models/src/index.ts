@@ -2,6 +2,9 @@
  * The bundled models: where they lie, where they come from, and what can be asked of them.
  * Their folders are plain Hugging Face folders.
  */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TaskCard } from "./card.ts";
 import { arith } from "./cards/arith.ts";
@@ -27,16 +30,38 @@ export interface BundledModel {
   readonly card: TaskCard;
 }
 
-// This file runs from src/ and from dist/; both lie beside models/ and texts/.
+/**
+ * Models that the npm package `keyheads` itself contains; the others are in `@keyheads/models`,
+ * which a user adds. The first one is the default of the demo.
+ */
+export const defaultModels: readonly string[] = ["mathgpt_add3_h4_l4"];
+
+// This file runs from src/, from dist/ and from the dist/ of keyheads; all lie beside models/ and
+// texts/.
 const here = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
-const folder = (name: string) => here(`models/${name}`);
+
+/** The folder of @keyheads/models where it is installed beside keyheads, which has its own models. */
+function added(): string | undefined {
+  try {
+    return dirname(createRequire(import.meta.url).resolve("@keyheads/models/package.json"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Where the model lies; if it is not installed, where it would. */
+function folder(name: string): string {
+  const own = here(`models/${name}`);
+  if (defaultModels.includes(name) || existsSync(own)) return own;
+  return join(added() ?? here(""), "models", name);
+}
 
 /** Absolute path of a card's text. */
 export const textFile = (file: string): string => here(`texts/${file}`);
 
 const mathgpt = "RafalLeja/MathGPT @ 887c5b58, src/weights/static";
 
-/** The first one is the default of the demo. */
+/** In the order in which they are shown. */
 export const bundledModels: readonly BundledModel[] = [
   {
     name: "mathgpt_add3_h4_l4",

@@ -4,9 +4,9 @@
  */
 import { basename } from "node:path";
 import type { ModelDtype } from "@keyheads/native";
-import { KeyheadsError } from "../errors.ts";
 import { resolveModel } from "../load/resolve-model.ts";
 import { Model } from "../model.ts";
+import { noCuda } from "../no-cuda.ts";
 import { type Blueprint, openBlueprint } from "./blueprint.ts";
 import type { Cli } from "./cli.ts";
 import type { CommandOutput } from "./command.ts";
@@ -80,9 +80,7 @@ export function availableDtype({
   device,
   dtype,
 }: Pick<ModelValues, "device" | "dtype">): ModelDtype {
-  if (device === "cuda") {
-    throw new KeyheadsError("NO_DEVICE", "this build has no CUDA backend; use --device cpu");
-  }
+  if (device === "cuda") throw noCuda();
   return dtype;
 }
 

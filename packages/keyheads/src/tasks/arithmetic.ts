@@ -11,7 +11,8 @@ import { enumerateFacts, type FactLimits, factCluster, limitsOf, unpack } from "
 import { fitNumbers, type NumberFit, place } from "./fit.ts";
 import { hashBelow } from "./hash.ts";
 import { toItem } from "./item.ts";
-import { checkLine, type RawItem } from "./line.ts";
+import { checkLine } from "./line.ts";
+import type { RawItem } from "./line-fields.ts";
 import { defaultShares, type Split, type SplitShares, splitOf } from "./splits.ts";
 import { render, type Template } from "./template.ts";
 import { builtInTemplates } from "./templates.ts";

@@ -5,7 +5,8 @@
  */
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { Encoder } from "./encoder.ts";
-import { bad, type Line } from "./line.ts";
+import { bad } from "./line.ts";
+import type { Line } from "./line-fields.ts";
 import { type Span, sameIds, tokenSpans } from "./role-spans.ts";
 
 export interface Item {

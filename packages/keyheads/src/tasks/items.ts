@@ -8,10 +8,11 @@ import { KeyheadsError } from "../errors.ts";
 import type { Dropped } from "../results.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { type Item, type ItemLimits, toItem } from "./item.ts";
-import { bad, checkLine, type Line, parseLine, type RawItem } from "./line.ts";
+import { bad, checkLine, parseLine } from "./line.ts";
+import type { Line, RawItem } from "./line-fields.ts";
 
 export type { Item } from "./item.ts";
-export type { RawItem } from "./line.ts";
+export type { RawItem } from "./line-fields.ts";
 export { writeItems } from "./write-items.ts";
 
 export interface ItemSet {

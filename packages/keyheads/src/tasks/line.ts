@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { KeyheadsError } from "../errors.ts";
+import type { Line, RawItem } from "./line-fields.ts";
 
 const label = z.union([z.string(), z.number()], { error: "expected text" }).transform(String);
 const id = z.int({ error: "expected a token id, a whole number from 0" }).min(0);
@@ -13,7 +14,8 @@ const span = z.tuple([z.int().min(0), z.int().min(0)], {
 });
 const spans = z.record(z.string(), span);
 
-const schema = z.looseObject({
+type Written = { [K in keyof RawItem]?: RawItem[K] | undefined };
+const schema: z.ZodType<Line, Written> = z.looseObject({
   id: label.optional(),
   group: label.optional(),
   template: label.optional(),
@@ -39,16 +41,6 @@ const schema = z.looseObject({
   role_ids: spans.optional(),
   choice_ids: z.array(ids).min(2).optional(),
 });
-
-/** What may be written: labels may be numbers. */
-export type RawItem = {
-  [K in keyof z.input<typeof schema> as string extends K ? never : K]?: Exclude<
-    z.input<typeof schema>[K],
-    undefined
-  >;
-};
-/** What was read. */
-export type Line = z.output<typeof schema>;
 
 /** Reads one line. Throws BAD_ITEMS with the reason. */
 export function parseLine(text: string): Line {

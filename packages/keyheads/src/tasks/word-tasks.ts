@@ -9,7 +9,8 @@ import type { Tokenizer } from "../tokenizer/types.ts";
 import type { TaskItems } from "./arithmetic.ts";
 import { type Layout, place } from "./fit.ts";
 import { toItem } from "./item.ts";
-import { bad, checkLine, type RawItem } from "./line.ts";
+import { bad, checkLine } from "./line.ts";
+import type { RawItem } from "./line-fields.ts";
 import type { Span } from "./role-spans.ts";
 import { defaultShares, type Split, type SplitShares, splitOf } from "./splits.ts";
 

@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { KeyheadsError } from "../errors.ts";
 import type { Item } from "./item.ts";
-import type { RawItem } from "./line.ts";
+import type { RawItem } from "./line-fields.ts";
 
 /** Writes one line an item. Throws OUTPUT_EXISTS unless `force`, WRITE_FAILED otherwise. */
 export async function writeItems(
