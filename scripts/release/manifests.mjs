@@ -1,0 +1,65 @@
+// The package.json of every package that is published.
+import { readFileSync, writeFileSync } from "node:fs";
+import { oldestGlibc, oldestNode, targets } from "../../native/dist/targets.js";
+
+export const targetNames = Object.keys(targets);
+export const readJson = (path) => JSON.parse(readFileSync(path, "utf8"));
+export const writeJson = (path, value) =>
+  writeFileSync(path, `${JSON.stringify(value, undefined, 2)}\n`);
+
+const shared = {
+  license: "MIT",
+  engines: { node: `>=${oldestNode}` },
+  // Native code and mapped files need real paths, also where a package manager keeps archives.
+  preferUnplugged: true,
+};
+
+/** A subpath of ESM with its types, types first. */
+const entry = (name) => ({ types: `./types/${name}.d.ts`, default: `./dist/${name}.js` });
+
+/** From the manifest of the workspace: no dependencies but the addons, pinned. */
+export function keyheadsManifest({ name, description, type }, version) {
+  return {
+    ...{ name, version, description, type },
+    ...shared,
+    keywords: [
+      "interpretability",
+      "attention heads",
+      "path patching",
+      "fine-tuning",
+      "transformers",
+    ],
+    bin: { keyheads: "bin/keyheads.mjs" },
+    files: ["bin", "dist", "types", "models", "texts", "CHANGELOG.md", "THIRD-PARTY-NOTICES.md"],
+    sideEffects: false,
+    exports: {
+      ".": entry("index"),
+      "./native": entry("native"),
+      "./models": entry("models"),
+      "./report": entry("report"),
+      "./package.json": "./package.json",
+    },
+    optionalDependencies: Object.fromEntries(
+      targetNames.map((target) => [`@keyheads/${target}`, version]),
+    ),
+  };
+}
+
+/** Of the package with one prebuilt addon. */
+export function addonManifest(target, version) {
+  const { os, cpu, libc } = targets[target];
+  const where = `${os} ${cpu}${libc ? ` (${libc})` : ""}`;
+  return {
+    name: `@keyheads/${target}`,
+    version,
+    description: `The engine of keyheads for ${where}; installed by keyheads, not by hand.`,
+    ...shared,
+    os: [os],
+    cpu: [cpu],
+    ...(libc && { libc: [libc] }),
+    ...(libc === "glibc" && { config: { glibc: oldestGlibc } }),
+    files: ["keyheads.node", "THIRD-PARTY-NOTICES.md"],
+    main: "keyheads.node",
+    exports: { ".": "./keyheads.node", "./package": "./package.json" },
+  };
+}
