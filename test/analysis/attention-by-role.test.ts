@@ -43,6 +43,9 @@ describe.each(fixtures)("%s", (name) => {
     const ofLayer = result.heads.slice(0, heads);
     const mean = ofLayer.reduce((sum, one) => sum + (one.roles.second?.mean as number), 0) / heads;
     expect(ofLayer[0]?.positional.second).toBeCloseTo(mean, 12);
+    const { excess, roles } = ofLayer[0] as (typeof ofLayer)[number];
+    expect(excess?.second?.mean).toBeCloseTo((roles.second?.mean as number) - mean, 12);
+    expect(excess?.second?.low).toBeLessThanOrEqual(excess?.second?.high as number);
   });
 });
 

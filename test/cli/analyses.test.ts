@@ -121,6 +121,58 @@ describe("identify", () => {
   });
 });
 
+describe("single heads and neurons", () => {
+  const roles = () => {
+    const file = join(scratch(), "roles.jsonl");
+    const lines = readFileSync(problems, "utf8").trim().split("\n").slice(0, 60);
+    const spans = { operand1: [0, 1], operator: [1, 2], operand2: [2, 3] };
+    const labelled = lines.map((line) => JSON.stringify({ ...JSON.parse(line), role_ids: spans }));
+    writeFileSync(file, labelled.join("\n"));
+    return ["--items", file, ...quick];
+  };
+
+  test("contributions name the MLPs that look the answer up, and their neurons", async () => {
+    const args = ["contributions", planted, ...roles(), "--neurons", "3"];
+    const result = await json(args);
+    expect(result).toMatchObject({ ...shared, total: expect.any(Number) });
+    const mlps = result.mlps as number[];
+    const largest = [...mlps.keys()].sort((a, b) => (mlps[b] ?? 0) - (mlps[a] ?? 0)).slice(0, 2);
+    expect(largest.sort()).toEqual(plantedMlps);
+    const neurons = result.neurons as { layer: number; promotes: string[] }[];
+    expect(neurons).toHaveLength(3);
+    for (const { layer } of neurons) expect(plantedMlps).toContain(layer);
+    const { stdout } = await keyheads(...args);
+    expect(stdout).toMatch(/^neuron +logit +95 % interval +activation +promotes/m);
+  });
+
+  test("ov shows by role what heads read and write", async () => {
+    const args = ["ov", planted, ...roles(), "--heads", plantedHeads.join()];
+    const result = await json(args);
+    const heads = result.heads as {
+      head: string;
+      roles: Record<string, { score: { mean: number } }>;
+    }[];
+    expect(heads.map(({ head }) => head)).toEqual(plantedHeads);
+    // A planted head points at what the truth says it reads: one role far above the others.
+    for (const { roles } of heads) {
+      const scores = Object.values(roles).map(({ score }) => score.mean);
+      expect(Math.max(...scores)).toBeGreaterThan(1);
+    }
+    expect((await keyheads(...args)).stdout).toMatch(/^head +\|OV\| +\|QK\| +role/m);
+    const bare = ["ov", planted, ...items, "--heads", "0.1"];
+    expect(await failure(bare, 1)).toMatch(/no item names a role/);
+  });
+
+  test("controls and robustness say that the planted heads are no accident", async () => {
+    const result = await json(["controls", planted, ...items, ...quick]);
+    expect(result).toMatchObject({ ...shared, pass: true, untrained: { keyHeads: [] } });
+    const table = await json(["robustness", planted, ...roles().slice(0, 2), "--top", "3"]);
+    expect([...(table.keyHeads as string[])].sort()).toEqual(plantedHeads);
+    const rows = table.rows as { dimension: string; jaccard: number }[];
+    expect(rows.filter(({ jaccard }) => jaccard === 1).length).toBeGreaterThan(rows.length - 3);
+  });
+});
+
 describe("circuit", () => {
   test("weighs a circuit and writes one that can be read back", async () => {
     const folder = scratch();

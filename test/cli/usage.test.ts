@@ -5,7 +5,7 @@ import { failure, json, keyheads, planted, problems, scratch } from "./keyheads.
 
 const commands = [
   ...["run", "identify", "knockout", "circuit", "transfer", "attend", "lens", "tune"],
-  ...["pretrain", "eval"],
+  ...["contributions", "ov", "controls", "robustness", "pretrain", "eval"],
   ...["generate", "items", "report", "verify", "inspect", "doctor", "bench"],
 ];
 

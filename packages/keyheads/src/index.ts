@@ -1,6 +1,8 @@
 // The library. Every analysis is a function from a model, items and options to plain data.
 export { ActivationCache, CachedActivation, type HookFilter } from "./activation-cache.ts";
 export { type AttendOptions, attentionByRole } from "./analysis/attention-by-role.ts";
+export { type ContributionsOptions, contributions } from "./analysis/contributions.ts";
+export { type HeadCircuitsOptions, headCircuits } from "./analysis/head-circuits.ts";
 export { type LensOptions, lens } from "./analysis/lens.ts";
 export type { HeadRef } from "./attribution/component.ts";
 export { identify } from "./attribution/identify.ts";
@@ -78,6 +80,7 @@ export { parseHeads, parseMlps, type Selection, selectSlices } from "./tuning/se
 export { tune } from "./tuning/tune.ts";
 export { circuit } from "./validation/circuit.ts";
 export { circuitJson, graphShape, parseCircuit, readCircuit } from "./validation/circuit-file.ts";
+export { type ControlsOptions, controls } from "./validation/controls.ts";
 export {
   type CircuitGraph,
   circuitComponents,
@@ -92,6 +95,7 @@ export type {
   KnockOutOptions,
   SubsetsOptions,
 } from "./validation/options.ts";
+export { type RobustnessOptions, robustness } from "./validation/robustness.ts";
 export { subsets } from "./validation/subsets.ts";
 export { type TransferEntry, type TransferOptions, transfer } from "./validation/transfer.ts";
 export {

@@ -2,4 +2,5 @@ export { renderReport } from "./render-report.ts";
 export { ResultsError, renderReportFile } from "./render-report-file.ts";
 export type * from "./results.ts";
 export { schemaVersion } from "./results.ts";
+export type * from "./results-analysis.ts";
 export type * from "./results-validation.ts";

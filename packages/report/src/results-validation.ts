@@ -106,3 +106,57 @@ export interface SizeCurve {
   readonly cpr: number;
   readonly cmd: number;
 }
+
+/** Path patching where it must find nothing. */
+export interface ControlsResult {
+  readonly items: ItemCounts;
+  /** X_c = X_r: the largest absolute effect and where. */
+  readonly self: Found & { readonly largest: number; readonly at: string };
+  /** Random weights; key heads by a max-T test. */
+  readonly untrained: Found & {
+    readonly seed: number;
+    readonly alpha: number;
+    readonly minimumShare: number;
+    readonly accuracy: number;
+    readonly totalEffect: number;
+    readonly smallestP: number;
+  };
+  readonly pass: boolean;
+  readonly seconds: number;
+}
+interface Found {
+  readonly keyHeads: readonly string[];
+  readonly keyMlps: readonly number[];
+  /** Nothing was found. */
+  readonly pass: boolean;
+}
+
+/** Key heads under other decisions, beside those of the base: path patching, own counterfactual. */
+export interface RobustnessResult {
+  readonly items: ItemCounts;
+  /** Key heads a row. */
+  readonly top: number;
+  /** Of the base. */
+  readonly effect: EffectName;
+  readonly keyHeads: readonly string[];
+  readonly rows: readonly RobustnessRow[];
+  /** In how many rows, the base included, a head is a key head. */
+  readonly heads: readonly {
+    readonly head: string;
+    readonly rows: number;
+    readonly share: number;
+  }[];
+  readonly seconds: number;
+}
+export interface RobustnessRow {
+  readonly dimension: "effect" | "method" | "ablation" | "counterfactual" | "template";
+  readonly value: string;
+  readonly items: number;
+  readonly keyHeads: readonly string[];
+  /** With the base: Jaccard index, its chance value, rank-biased overlap. */
+  readonly jaccard?: number;
+  readonly chance?: number;
+  readonly rank?: number;
+  /** Why there is nothing: these items do not allow it. */
+  readonly why?: string;
+}

@@ -150,6 +150,8 @@ export interface AttendResult {
     readonly roles: Readonly<Record<string, RoleShare>>;
     /** Share of the position(s) of the role by the mean of the layer's heads. */
     readonly positional: Readonly<Record<string, number>>;
+    /** The head's share minus that, item by item. */
+    readonly excess?: Readonly<Record<string, RoleShare>>;
     /** Attention weighted by the norm of value times W_O. */
     readonly valueWeighted: Readonly<Record<string, number>>;
     readonly type: string;

@@ -91,25 +91,38 @@ export async function attentionByRole(
   const ones = new Float64Array(list.length).fill(1);
   const means = (byRole: ByRole) =>
     Object.fromEntries([...byRole].map(([role, values]) => [role, meanPresent(values)]));
+  const estimates = (byRole: ByRole) =>
+    Object.fromEntries(
+      [...byRole].map(([role, values]): [string, RoleShare] => {
+        const { estimate, low, high } = ratioOfMeans(values, ones, clusters, draws);
+        return [role, { mean: estimate, low, high }];
+      }),
+    );
   return {
     items: { used: list.length, dropped: droppedOf(items) },
     heads: heads.map((head, h) => {
-      const shares = Object.fromEntries(
-        [...(plain[h] as ByRole)].map(([role, values]): [string, RoleShare] => {
-          const { estimate, low, high } = ratioOfMeans(values, ones, clusters, draws);
-          return [role, { mean: estimate, low, high }];
-        }),
-      );
+      const [own, layer] = [plain[h] as ByRole, average.get(head.layer) as ByRole];
       return {
         head: componentName(head),
-        roles: shares,
-        positional: means(average.get(head.layer) as ByRole),
+        roles: estimates(own),
+        excess: estimates(difference(own, layer)),
+        positional: means(layer),
         valueWeighted: means(weighted[h] as ByRole),
-        type: headType(means(plain[h] as ByRole)),
+        type: headType(means(own)),
       };
     }),
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/** Of every item, so that the interval is that of the pairs. */
+function difference(own: ByRole, layer: ByRole): ByRole {
+  return new Map(
+    [...own].map(([role, values]) => [
+      role,
+      values.map((value, item) => value - (layer.get(role)?.[item] as number)),
+    ]),
+  );
 }
 
 function addShares(byRole: ByRole, tokens: readonly RoleTokens[], item: number, row: Float64Array) {

@@ -4,9 +4,14 @@
 // final norm and the unembedding; norms in between are ignored, hence "direct".
 import type { FloatArray } from "@keyheads/native";
 import type { CallOptions, Model } from "../model.ts";
+import { dot } from "./end-direction.ts";
 
 export interface DirectLogit {
-  /** `row` is the answer's centred unembedding row; `scale` the final norm's of this run. */
+  /**
+   * What an addition is multiplied by, [dModel]. `row` is the answer's centred unembedding row;
+   * `scale` the final norm's of this run.
+   */
+  direction(row: Float64Array, scale: number): Float64Array;
   projection(row: Float64Array, scale: number): (addition: FloatArray) => number;
 }
 
@@ -15,17 +20,16 @@ export async function readDirect(model: Model, call: CallOptions): Promise<Direc
   const { norm, normPlusOne } = model.spec;
   const one = normPlusOne ? 1 : 0;
   const centred = norm === "layer";
+  const direction = (row: Float64Array, scale: number) => {
+    const through = row.map((value, d) => (value * (one + (gain[d] as number))) / scale);
+    const shift = centred ? through.reduce((a, b) => a + b, 0) / through.length : 0;
+    return through.map((value) => value - shift);
+  };
   return {
+    direction,
     projection: (row, scale) => {
-      const direction = row.map((value, d) => (value * (one + (gain[d] as number))) / scale);
-      const shift = centred ? direction.reduce((a, b) => a + b, 0) / direction.length : 0;
-      return (addition) => {
-        let sum = 0;
-        for (let d = 0; d < direction.length; ++d) {
-          sum += (addition[d] as number) * ((direction[d] as number) - shift);
-        }
-        return sum;
-      };
+      const along = direction(row, scale);
+      return (addition) => dot(along, addition);
     },
   };
 }
