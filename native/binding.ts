@@ -252,6 +252,8 @@ export interface Site {
   readonly head: number;
   /** Several heads, ascending, instead of `head`. */
   readonly heads?: Int32Array;
+  /** Some numbers of every row (and head), ascending: neurons. Not of scores and patterns. */
+  readonly columns?: Int32Array;
   /**
    * Packed rows (for scores and patterns: query rows); absent is all.
    * Ascending and without repeats.
@@ -388,41 +390,60 @@ export interface BackwardResult {
 }
 
 /**
- * Many variants of one base batch, as data: what is edited, what is frozen, what is read.
+ * Many variants of one base batch, as data: what is edited, what is frozen, what is read. Variant v
+ * has the edits members[starts[v]] ... members[starts[v + 1] - 1], in this order. What it gives is
+ * what `forward` gives with these edits, behind edits that set what is frozen; only what differs from
+ * the base run is computed.
  *
- * Variant v owns the edits [starts[v], starts[v + 1]). An edit replaces z of one head (head >= 0),
- * or the MLP's output (head -1), of a layer by a bank's entry, or by zero (bank -1).
- *
- * positions "end": the edit applies to the last row of every item; banks hold one row an item.
- * positions "all": at every row; banks hold one row a token.
- *
- * freeze "attention": every other z stays as in the base run; MLPs, norms and the unembedding are
- * recomputed. "attention+mlp": MLP outputs stay as in the base run too. "none": everything
- * downstream is recomputed. Read at the last row of every item.
+ * freeze "attention": z is held at its value in the base run, at every position; MLPs, norms and the
+ * unembedding are recomputed. "attention+mlp": so are the MLPs' neurons (of mixtures: their outputs).
+ * "none": everything downstream is recomputed. Edits apply to what is held too, behind it. Edits and
+ * captures where freezing leaves nothing to change or to see are errors.
  */
 export interface SweepRequest {
   readonly batch: Batch;
-  readonly banks: readonly Bank[];
+  /** What edits take their values from. */
+  readonly values: readonly FloatArray[];
+  readonly edits: readonly SweepEdit[];
   readonly starts: Int32Array;
-  readonly layers: Int32Array;
-  readonly heads: Int32Array;
-  readonly bank: Int32Array;
+  readonly members: Int32Array;
   readonly freeze: "none" | "attention" | "attention+mlp";
-  readonly positions: "end" | "all";
+  /** Sites to capture in the base run and in every variant. */
+  readonly captures?: readonly Site[];
   /** Rows are implied: the last of each item. tokens is items x width. */
   readonly readout: Omit<Readout, "rows">;
+  /**
+   * Bytes that the base run and the rows of variants may take at a time, beside results and what one
+   * item and one variant need at least; 256 MiB.
+   */
+  readonly workBytes?: number;
 }
-export interface Bank {
-  /** [layers, rows, heads * dHead] */
-  readonly z?: FloatArray;
-  /** [layers, rows, dModel] */
-  readonly mlp?: FloatArray;
+/** An edit as `forward` takes it, of one variant or of many. */
+export interface SweepEdit extends Site {
+  readonly op: Exclude<Edit["op"], "call">;
+  readonly value?: SweepValue;
+  readonly factor?: number;
+}
+/**
+ * Where the numbers of a value are: row r of the selection, head h and column c at
+ * values[index][offset + r row + h head + c column]; of patterns entry i at offset + i column.
+ */
+export interface SweepValue {
+  readonly index: number;
+  readonly offset: number;
+  readonly row: number;
+  readonly head: number;
+  readonly column: number;
+}
+export interface SweepReadings extends ReadoutResult {
+  /** One a capture site. */
+  readonly captures: readonly FloatArray[];
 }
 export interface SweepResult {
-  /** The unedited run, [items, ...]. */
-  readonly base: ReadoutResult;
-  /** [variants, items, ...]. */
-  readonly variants: ReadoutResult;
+  /** The unedited run: [items, ...], captures [selection]. */
+  readonly base: SweepReadings;
+  /** [variants, items, ...], captures [variants, selection]. */
+  readonly variants: SweepReadings;
 }
 
 /** Rows and columns of a slot's [out, in] matrix; vectors have columns [0, 1). */

@@ -2,7 +2,7 @@
 // number of threads, or what ran before.
 import { type FloatArray, loadBinding } from "@keyheads/native";
 import { expect } from "vitest";
-import { headsOf, listHooks, parseHook } from "../../packages/keyheads/src/hooks.ts";
+import { headsOf, hooks, listHooks, parseHook } from "../../packages/keyheads/src/hooks.ts";
 import type { HookEdit, Model } from "../../packages/keyheads/src/model.ts";
 import { type Rng, rng } from "../../packages/keyheads/src/statistics/rng.ts";
 import { selectSlices } from "../../packages/keyheads/src/tuning/selection.ts";
@@ -44,11 +44,11 @@ const beforeAttention = /\.ln1\./;
 
 /** All hook points, as groups that can be edited and differentiated in one run. */
 function hookGroups(model: Model, edits: readonly HookEdit[]): string[][] {
-  const hooks = listHooks(model.spec);
+  const names = listHooks(model.spec);
   const groups = [perHead, beforeAttention].filter(
     (others) => !edits.some(({ hook }) => others.test(hook)),
   );
-  return groups.map((excluded) => hooks.filter((hook) => !excluded.test(hook)));
+  return groups.map((excluded) => names.filter((hook) => !excluded.test(hook)));
 }
 
 /** Captures and gradients at every hook point, and logits. */
@@ -68,8 +68,8 @@ export async function runAll(
   const fused = await model.forward({ sequences, edits, readout });
   parts.push({ name: "logits", array: fused.logits as FloatArray, starts: offsets });
   parts.push({ name: "logsumexp", array: fused.logsumexp as FloatArray, starts: offsets });
-  for (const hooks of hookGroups(model, edits)) {
-    const sites = hooks.map((hook) => ({ hook }));
+  for (const names of hookGroups(model, edits)) {
+    const sites = names.map((hook) => ({ hook }));
     const { captures, logits } = await model.forward({
       sequences,
       captures: sites,
@@ -80,11 +80,11 @@ export async function runAll(
     const { objective, perItem } = objectiveOf(items, offsets);
     const back = await model.backward({ sequences, edits, gradients: sites, objective });
     parts.push({ name: "loss", array: back.perRow, starts: perItem });
-    for (const [k, hook] of hooks.entries()) {
+    for (const [k, hook] of names.entries()) {
       const { info } = parseHook(hook, model.spec);
       const starts = info.rows === "pattern" ? squares : offsets;
       parts.push({ name: hook, array: captures[k] as FloatArray, starts });
-      const name = `gradient at ${hook} with ${hooks.length} others`;
+      const name = `gradient at ${hook} with ${names.length} others`;
       parts.push({ name, array: back.gradients[k] as FloatArray, starts });
     }
   }
@@ -218,20 +218,19 @@ export async function expectSweeps(model: Model, seed: number): Promise<void> {
   const items = randomItems(model, random);
   const { layers, heads, vocab } = model.spec;
   const variants = 7;
-  const base = {
-    banks: [],
-    starts: Int32Array.from({ length: variants + 1 }, (_, i) => i),
-    layers: Int32Array.from({ length: variants }, () => random.int(layers)),
-    heads: Int32Array.from({ length: variants }, () => random.int(heads + 1) - 1),
-    bank: new Int32Array(variants).fill(-1),
-    readout: { logits: "all" as const },
-  };
+  const readout = { logits: "all" as const };
+  const senders = Array.from({ length: variants }, () => {
+    const [layer, head] = [random.int(layers), random.int(heads + 1) - 1];
+    return head < 0 ? { hook: hooks.mlp_out_raw(layer) } : { hook: hooks.z(layer), head };
+  });
   for (const freeze of ["none", "attention", "attention+mlp"] as const) {
     for (const positions of ["end", "all"] as const) {
       const sweep = async (some: readonly Item[], threads: number) => {
         loadBinding().setThreads(threads);
         const sequences = some.map(({ ids }) => ids);
-        const { variants: out } = await model.sweep({ ...base, sequences, freeze, positions });
+        const edits = senders.map((sender) => [{ ...sender, positions, op: "zero" as const }]);
+        const options = { sequences, variants: edits, freeze, readout };
+        const { variants: out } = await model.sweep(options);
         const logits = out.logits as FloatArray;
         return some.map((_, i) =>
           Array.from({ length: variants }, (_, v) => {

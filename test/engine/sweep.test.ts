@@ -1,18 +1,16 @@
-// The sweep against the naive way, one full forward with ordinary edits a variant, in float64 and
-// on random variants: sets of heads and MLPs, every freeze, both kinds of positions.
+// The sweep against the naive way, one full forward with ordinary edits a variant, in float64 and on
+// random variants of random models.
 import type { FloatArray } from "@keyheads/native";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hooks } from "../../packages/keyheads/src/hooks.ts";
-import type { HookEdit, Model } from "../../packages/keyheads/src/model.ts";
+import type { Model, SweepOptions } from "../../packages/keyheads/src/model.ts";
 import { rng } from "../../packages/keyheads/src/statistics/rng.ts";
-import { familyNames, ids, loadFixture } from "./fixtures.ts";
-import { choiceNames } from "./random-models.ts";
+import { familyNames, loadFixture } from "./fixtures.ts";
+import { naiveSweep } from "./naive-sweep.ts";
+import { choiceNames, randomModel } from "./random-models.ts";
+import { randomSweep } from "./random-variants.ts";
 
-interface VariantEdit {
-  readonly layer: number;
-  readonly head: number;
-  readonly bank: number;
-}
+const freezes = ["none", "attention", "attention+mlp"] as const;
 
 describe.each([...familyNames, ...choiceNames])("sweep of %s", (name) => {
   let model: Model;
@@ -21,144 +19,151 @@ describe.each([...familyNames, ...choiceNames])("sweep of %s", (name) => {
   });
   afterAll(() => model.dispose());
 
-  it.each([
-    ["attention", "end"],
-    ["attention+mlp", "end"],
-    ["none", "end"],
-    ["attention", "all"],
-    ["attention+mlp", "all"],
-    ["none", "all"],
-  ] as const)("freeze %s, positions %s equals hooked forwards", async (freeze, positions) => {
-    const { layers, heads, dHead, dModel, vocab } = model.spec;
-    const random = rng(freeze.length * 31 + positions.length);
-    const lengths = [6, 1, 9, 4];
-    const sequences = lengths.map((n, i) => ids(n, vocab, i + 1));
-    const other = lengths.map((n, i) => ids(n, vocab, i + 17));
-    const at = { positions };
-    const all = Array.from({ length: layers }, (_, l) => l);
-
-    const source = await model.forward({
-      sequences: other,
-      captures: all.flatMap((l) => [
-        { hook: hooks.z(l), ...at },
-        { hook: hooks.mlp_out_raw(l), ...at },
-      ]),
-    });
-    const bankRows = positions === "end" ? lengths.length : sequences.flat().length;
-    const joined = (which: 0 | 1, width: number) => {
-      const out = new Float64Array(layers * bankRows * width);
-      for (const l of all) {
-        out.set(source.captures[2 * l + which] as FloatArray, l * bankRows * width);
-      }
-      return out;
-    };
-    const bank = { z: joined(0, heads * dHead), mlp: joined(1, dModel) };
-
-    const variants: VariantEdit[][] = [[]];
-    for (let v = 0; v < 14; v++) {
-      const chosen = new Map<string, VariantEdit>();
-      for (let e = 0; e <= random.int(3); e++) {
-        const layer = random.int(layers);
-        const head = random.int(heads + 1) - 1;
-        chosen.set(`${layer}.${head}`, { layer, head, bank: random.int(2) - 1 });
-      }
-      variants.push([...chosen.values()]);
-    }
-    const flat = variants.flat();
-    const starts = [0];
-    for (const variant of variants) starts.push((starts.at(-1) as number) + variant.length);
-    const swept = await model.sweep({
-      sequences,
-      banks: [bank],
-      starts: Int32Array.from(starts),
-      layers: Int32Array.from(flat, (e) => e.layer),
-      heads: Int32Array.from(flat, (e) => e.head),
-      bank: Int32Array.from(flat, (e) => e.bank),
-      freeze,
-      positions,
-      readout: { logits: "all", argmax: true, logsumexp: true },
-    });
-
-    // The naive way: everything frozen is set to the clean run's value, then the edits are made.
-    const clean = await model.forward({
-      sequences,
-      captures: all.flatMap((l) => [{ hook: hooks.z(l) }, { hook: hooks.mlp_out_raw(l) }]),
-      readout: { logits: "all" },
-    });
-    expect(swept.base.logits).toEqual(clean.logits);
-    const frozen: HookEdit[] = all.flatMap((l) => [
-      ...(freeze === "none"
-        ? []
-        : [{ hook: hooks.z(l), op: "set" as const, value: clean.captures[2 * l] as FloatArray }]),
-      ...(freeze === "attention+mlp"
-        ? [
-            {
-              hook: hooks.mlp_out_raw(l),
-              op: "set" as const,
-              value: clean.captures[2 * l + 1] as FloatArray,
-            },
-          ]
-        : []),
-    ]);
-    for (const [v, variant] of variants.entries()) {
-      const edits = variant.map(({ layer, head, bank: from }): HookEdit => {
-        const isMlp = head < 0;
-        const width = isMlp ? dModel : heads * dHead;
-        const whole = source.captures[2 * layer + (isMlp ? 1 : 0)] as FloatArray;
-        const value = isMlp
-          ? whole
-          : Float64Array.from({ length: bankRows * dHead }, (_, i) => {
-              const row = Math.floor(i / dHead);
-              return whole[row * width + head * dHead + (i % dHead)] as number;
-            });
-        const site = isMlp
-          ? { hook: hooks.mlp_out_raw(layer), ...at }
-          : { hook: hooks.z(layer), head, ...at };
-        return from < 0 ? { ...site, op: "zero" } : { ...site, op: "set", value };
-      });
-      const naive = await model.forward({
-        sequences,
-        edits: [...frozen, ...edits],
-        readout: { logits: "all", argmax: true, logsumexp: true },
-      });
-      const size = lengths.length * vocab;
-      const logits = (swept.variants.logits as FloatArray).subarray(v * size, (v + 1) * size);
-      for (const [i, x] of (naive.logits as FloatArray).entries()) {
-        // Rounding of float64 over a few hundred operations on numbers of size ten.
-        expect(Math.abs(x - (logits[i] as number)), `variant ${v}, logit ${i}`).toBeLessThan(1e-11);
-      }
-      const n = lengths.length;
-      expect(swept.variants.argmax?.subarray(v * n, (v + 1) * n)).toEqual(naive.argmax);
-      for (const [i, x] of (naive.logsumexp as FloatArray).entries()) {
-        expect(swept.variants.logsumexp?.[v * n + i]).toBeCloseTo(x, 10);
-      }
-    }
-  });
-
-  it("refuses requests that do not fit together", async () => {
-    const request = {
-      sequences: [[1, 2, 3]],
-      banks: [],
-      starts: Int32Array.of(0, 1),
-      layers: Int32Array.of(0),
-      heads: Int32Array.of(0),
-      bank: Int32Array.of(-1),
-      freeze: "attention" as const,
-      positions: "end" as const,
-      readout: { logits: "all" as const },
-    };
-    const bad = [
-      { heads: Int32Array.of(model.spec.heads) },
-      { layers: Int32Array.of(-1) },
-      { bank: Int32Array.of(0) },
-      { starts: Int32Array.of(0, 2) },
-      { banks: [{ z: new Float64Array(3) }] },
-      { readout: { logits: "tokens" as const, tokens: Int32Array.of(model.spec.vocab) } },
-    ];
-    for (const change of bad) {
-      await expect(model.sweep({ ...request, ...change })).rejects.toMatchObject({
-        code: "BAD_ARGUMENT",
-      });
+  it.each(freezes)("freeze %s equals hooked forwards", async (freeze) => {
+    for (let seed = 0; seed < 4; ++seed) {
+      await expectEqual(model, randomSweep(model, freeze, rng(seed)), `seed ${seed}`);
     }
   });
 });
+
+it("of models whose choices are drawn equals hooked forwards", async () => {
+  for (let seed = 0; seed < 12; ++seed) {
+    using model = await randomModel(`sweep ${seed}`);
+    const freeze = freezes[seed % 3] as (typeof freezes)[number];
+    for (let i = 0; i < 3; ++i) {
+      const sweep = randomSweep(model, freeze, rng(100 * seed + i));
+      await expectEqual(model, sweep, `model ${seed}, sweep ${i}`);
+    }
+  }
+});
+
+describe("a sweep", () => {
+  let model: Model;
+  beforeAll(async () => {
+    model = await loadFixture("llama", "f64");
+  });
+  afterAll(() => model.dispose());
+  const sequences = [
+    [1, 2, 3],
+    [4, 5, 6, 7],
+  ];
+  const readout = { logits: "all" } as const;
+
+  it("needs no more memory at a time for more variants", async () => {
+    const edits = (count: number) =>
+      Array.from({ length: count }, (_, i) => [
+        { hook: hooks.z(i % model.spec.layers), head: 0, op: "scale", factor: i / count } as const,
+      ]);
+    const most = async (count: number) => {
+      const variants = edits(count);
+      const { runBytes, resultBytes } = await model.plan({
+        sweep: {
+          sequences,
+          variants,
+          readout: { logits: "none", argmax: true },
+          workBytes: 2 ** 19,
+        },
+      });
+      return runBytes - resultBytes;
+    };
+    expect(await most(400)).toBeLessThan(1.05 * (await most(100)));
+  });
+
+  it("tells how far it is, and stops when it is told to", async () => {
+    const variants = Array.from({ length: 1000 }, (_, i) => [
+      { hook: hooks.resid_pre(0), op: "scale", factor: 1 + i } as const,
+    ]);
+    const options = { sequences, variants, readout, workBytes: 1 };
+    const seen: number[] = [];
+    await model.sweep(options, { onProgress: (done, total) => void seen.push(done / total) });
+    expect(seen.at(-1)).toBe(1);
+    expect(seen).toEqual([...seen].sort((a, b) => a - b));
+    const stop = new AbortController();
+    const run = model.sweep(options, { signal: stop.signal });
+    stop.abort();
+    await expect(run).rejects.toMatchObject({ code: "CANCELLED" });
+  });
+
+  it.each<[string, Partial<SweepOptions>, RegExp]>([
+    ["a head that is not there", variant({ hook: hooks.z(0), head: 9, op: "zero" }), /no head 9/],
+    ["a layer that is not there", variant({ hook: hooks.z(9), op: "zero" }), /no layer 9/],
+    ["a column that is not there", variant({ hook: hooks.z(0), columns: [99], op: "zero" }), /99/],
+    ["a function", variant({ hook: hooks.z(0), run: () => {} } as never), /op/],
+    [
+      "values that do not fit",
+      variant({ hook: hooks.z(0), op: "set", value: new Float64Array(3) }),
+      /value has 3 elements, expected/,
+    ],
+    [
+      "values that end too early",
+      variant({
+        hook: hooks.z(0),
+        op: "set",
+        value: { array: new Float64Array(50), offset: 0, row: 50 },
+      }),
+      /of a value that has 50/,
+    ],
+    [
+      "frozen attention",
+      { ...variant({ hook: hooks.v(0), op: "zero" }), freeze: "attention" },
+      /attention is frozen, so attn.hook_v changes nothing/,
+    ],
+    [
+      "a frozen MLP",
+      { captures: [{ hook: hooks.mlp_pre(0) }], freeze: "attention+mlp" },
+      /MLPs are frozen/,
+    ],
+    [
+      "tokens that are not there",
+      { readout: { logits: "tokens", tokens: Int32Array.of(1, 9999) } },
+      /token id 9999/,
+    ],
+  ])("refuses %s", async (_, change, message) => {
+    const run = model.sweep({ sequences, variants: [[]], readout, ...change });
+    await expect(run).rejects.toThrow(message);
+  });
+});
+
+function variant(edit: SweepOptions["variants"][number][number]): Partial<SweepOptions> {
+  return { variants: [[edit]] };
+}
+
+async function expectEqual(model: Model, options: SweepOptions, what: string): Promise<void> {
+  const [base, ...naive] = await naiveSweep(model, options);
+  const swept = await model.sweep(options);
+  const count = options.variants.length;
+  const compare = (found: FloatArray | undefined, wanted: FloatArray | undefined, of: string) => {
+    expect(found?.length, of).toBe(wanted?.length);
+    for (const [i, x] of (wanted ?? []).entries()) {
+      const y = found?.[i] as number;
+      // Rounding of float64 over a few hundred operations, on numbers of any size.
+      const close = Object.is(x, y) || Math.abs(x - y) <= 1e-11 * Math.max(1, Math.abs(x));
+      if (!close) expect.fail(`${what}, ${of}, number ${i}: ${y}, naive ${x}\n${show(options)}`);
+    }
+  };
+  const part = <A extends FloatArray | Int32Array>(all: A | undefined, v: number) => {
+    const size = (all?.length ?? 0) / count;
+    return all?.subarray(v * size, (v + 1) * size) as A | undefined;
+  };
+  for (const [v, run] of [base, ...naive].entries()) {
+    const of = v === 0 ? swept.base : undefined;
+    const { logits, logsumexp, argmax, captures } = swept.variants;
+    const name = v === 0 ? "base" : `variant ${v - 1}`;
+    compare(of ? of.logits : part(logits, v - 1), run?.logits, `${name}, logits`);
+    compare(of ? of.logsumexp : part(logsumexp, v - 1), run?.logsumexp, `${name}, logsumexp`);
+    expect(of ? of.argmax : part(argmax, v - 1)).toEqual(run?.argmax);
+    for (const [c, capture] of (run?.captures ?? []).entries()) {
+      const found = of ? of.captures[c] : part(captures[c], v - 1);
+      compare(found, capture, `${name}, capture ${options.captures?.[c]?.hook}`);
+    }
+  }
+}
+
+function show({ variants, captures, freeze, sequences, workBytes }: SweepOptions): string {
+  const short = (_: string, value: unknown) =>
+    ArrayBuffer.isView(value) ? `${(value as FloatArray).length} numbers` : value;
+  return JSON.stringify(
+    { freeze, workBytes, lengths: sequences.map((s) => s.length), captures, variants },
+    short,
+  );
+}

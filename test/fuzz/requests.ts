@@ -126,28 +126,34 @@ const makers = {
   },
   sweep: (source: Source) => {
     const { random, odd } = source;
-    const { layers, heads, dHead, dModel } = source.model.spec;
     const b = batch(source);
-    const variants = random.int(4);
-    const positions = odd() ? "first" : pick(random, ["end", "all"]);
-    const items = b.offsets.length - 1;
-    const rows = odd() ? 3 : positions === "end" ? items : b.tokens.length;
-    const banks = list(random, () => ({
-      ...(!odd() && { z: floats(random, layers * rows * heads * dHead) }),
-      ...(!odd() && { mlp: floats(random, layers * rows * dModel) }),
+    const rows = b.tokens.length;
+    const values = list(random, () => floats(random, random.int(300)));
+    const edits = list(random, () => ({
+      ...edit(source, rows),
+      ...(random.int(8) > 0 && {
+        value: {
+          index: odd() ? values.length : random.int(values.length + 1),
+          offset: odd() ? -1 : random.int(9),
+          row: random.int(7),
+          head: random.int(3) - 1,
+          column: random.int(3),
+        },
+      }),
     }));
+    const variants = random.int(4);
     return {
       batch: b,
-      banks,
+      values,
+      edits,
       starts: odd()
         ? ints(source, variants + 1, 9)
         : Int32Array.from({ length: variants + 1 }, (_, i) => i),
-      layers: ints(source, variants, layers),
-      heads: ints(source, variants, heads + 1).map((head) => head - 1),
-      bank: ints(source, variants, banks.length + 1).map((bank) => bank - 1),
+      members: ints(source, variants, odd() ? 9 : edits.length),
       freeze: odd() ? "all" : pick(random, ["none", "attention", "attention+mlp"]),
-      positions,
-      readout: readout(source, items),
+      captures: list(random, () => site(source, rows).site),
+      readout: readout(source, b.offsets.length - 1),
+      ...(random.int(2) === 1 && { workBytes: odd() ? 0 : 1 + random.int(9000) }),
     };
   },
 };

@@ -166,12 +166,15 @@ Napi::Value sweep_export(const Napi::CallbackInfo& info) {
           return sweep<T>(ctx, *m.model, request);
         },
         [](Napi::Env env, Environment&, SweepResult<T> result) -> Napi::Value {
-          Napi::Object base = Napi::Object::New(env), variants = Napi::Object::New(env);
-          set_readout(base, std::move(result.base));
-          set_readout(variants, std::move(result.variants));
+          const auto to_object = [&](SweepReadout<T> readout, std::vector<Tensor<T>> captures) {
+            Napi::Object object = Napi::Object::New(env);
+            set_readout(object, std::move(readout));
+            object.Set("captures", to_js_list(env, std::move(captures)));
+            return object;
+          };
           Napi::Object out = Napi::Object::New(env);
-          out.Set("base", base);
-          out.Set("variants", variants);
+          out.Set("base", to_object(std::move(result.base), std::move(result.base_captures)));
+          out.Set("variants", to_object(std::move(result.variants), std::move(result.captures)));
           return out;
         });
   });

@@ -38,6 +38,7 @@ void to_site(const Reader& r, Site& site) {
   } else if (const int64_t head = r.integer("head"); head != -1) {
     site.heads = {static_cast<int32_t>(head)};
   }
+  if (r.has("columns")) site.columns = r.ints("columns");
   site.all_rows = !r.has("rows");
   if (!site.all_rows) site.rows = r.ints("rows");
 }
@@ -268,32 +269,61 @@ BackwardRules to_rules(const Reader& r, const char* field) {
   return out;
 }
 
+namespace {
+
+template <class T>
+SweepEdit<T> to_sweep_edit(const Reader& r) {
+  SweepEdit<T> edit;
+  to_site(r, edit.site);
+  edit.op = static_cast<EditOp>(
+      choice<6>(r, "op", {"zero", "set", "add", "scale", "mean", "interpolate"}));
+  if (edit.op == EditOp::scale || edit.op == EditOp::interpolate) {
+    edit.factor = static_cast<T>(r.number("factor"));
+  }
+  if (!r.has("value")) return edit;
+  const Reader v = r.child("value");
+  edit.value = static_cast<int32_t>(v.integer("index"));
+  edit.offset = v.integer("offset");
+  edit.row = v.integer("row");
+  edit.head = v.integer("head");
+  edit.column = v.integer("column");
+  return edit;
+}
+
+template <class T>
+std::vector<std::vector<T>> to_arrays(const Reader& r, const char* field) {
+  std::vector<std::vector<T>> out;
+  const Napi::Value value = r.get(field);
+  if (!value.IsArray()) fail("BAD_ARGUMENT", r.path, ".", field, ": expected an array");
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    Napi::Object one = Napi::Object::New(r.object.Env());
+    one.Set("value", array.Get(i));
+    out.push_back(Reader{one, r.path + "." + field}.floats<T>("value"));
+  }
+  return out;
+}
+
+}  // namespace
+
 template <class T>
 SweepRequest<T> to_sweep(const Reader& r) {
   SweepRequest<T> out;
   out.batch = to_batch(r.child("batch"));
-  for (const Reader& b : r.list("banks")) {
-    Bank<T>& bank = out.banks.emplace_back();
-    if (b.has("z")) bank.z = b.floats<T>("z");
-    if (b.has("mlp")) bank.mlp = b.floats<T>("mlp");
-  }
-  const auto starts = r.ints("starts"), layers = r.ints("layers"), heads = r.ints("heads"),
-             banks = r.ints("bank");
-  bool fits = !starts.empty() && starts.front() == 0 && layers.size() == heads.size() &&
-              layers.size() == banks.size() && starts.back() == static_cast<int64_t>(layers.size());
+  out.values = to_arrays<T>(r, "values");
+  for (const Reader& edit : r.list("edits")) out.edits.push_back(to_sweep_edit<T>(edit));
+  const auto starts = r.ints("starts"), members = r.ints("members");
+  bool fits = !starts.empty() && starts.front() == 0 &&
+              starts.back() == static_cast<int64_t>(members.size());
   for (size_t i = 1; fits && i < starts.size(); ++i) fits = starts[i - 1] <= starts[i];
-  if (!fits) {
-    fail("BAD_ARGUMENT", r.path, ": starts, layers, heads and bank do not fit together");
-  }
+  if (!fits) fail("BAD_ARGUMENT", r.path, ": starts and members do not fit together");
   for (size_t v = 0; v + 1 < starts.size(); ++v) {
-    auto& variant = out.variants.emplace_back();
-    for (int32_t e = starts[v]; e < starts[v + 1]; ++e) {
-      variant.push_back({layers[e], heads[e], banks[e]});
-    }
+    out.variants.emplace_back(members.begin() + starts[v], members.begin() + starts[v + 1]);
   }
   out.freeze = static_cast<Freeze>(choice<3>(r, "freeze", {"none", "attention", "attention+mlp"}));
-  out.all_positions = choice<2>(r, "positions", {"end", "all"}) == 1;
+  out.captures = to_sites(r, "captures");
   out.readout = to_readout(r.child("readout"), false);
+  out.work_bytes = r.has("workBytes") ? positive(r, "workBytes") : kSweepWorkBytes;
   return out;
 }
 
@@ -316,22 +346,10 @@ template <class T>
 TrainerState<T> to_state(const Reader& r) {
   TrainerState<T> out;
   out.step = r.integer("step");
-  const auto arrays = [&](const char* field) {
-    std::vector<std::vector<T>> list;
-    const Napi::Value value = r.get(field);
-    if (!value.IsArray()) fail("BAD_ARGUMENT", r.path, ".", field, ": expected an array");
-    const auto array = value.As<Napi::Array>();
-    for (uint32_t i = 0; i < array.Length(); ++i) {
-      Napi::Object one = Napi::Object::New(r.object.Env());
-      one.Set("value", array.Get(i));
-      list.push_back(Reader{one, r.path + "." + field}.floats<T>("value"));
-    }
-    return list;
-  };
-  out.gradients = arrays("gradients");
-  out.first_moments = arrays("firstMoments");
-  out.second_moments = arrays("secondMoments");
-  out.values = arrays("values");
+  out.gradients = to_arrays<T>(r, "gradients");
+  out.first_moments = to_arrays<T>(r, "firstMoments");
+  out.second_moments = to_arrays<T>(r, "secondMoments");
+  out.values = to_arrays<T>(r, "values");
   return out;
 }
 

@@ -22,11 +22,11 @@ Napi::Array to_js_list(Napi::Env env, std::vector<Values> arrays) {
   return out;
 }
 
-// Sets logits, argmax and logsumexp where there are any.
-template <class T>
-void set_readout(Napi::Object object, ReadoutResult<T> r) {
+// Sets logits, argmax and logsumexp where there are any; of a forward run or a sweep.
+template <class Readout>
+void set_readout(Napi::Object object, Readout r) {
   const Napi::Env env = object.Env();
-  if (!r.logits.empty()) object.Set("logits", to_js(env, std::move(r.logits)));
+  if (r.logits.size() > 0) object.Set("logits", to_js(env, std::move(r.logits)));
   if (!r.argmax.empty()) object.Set("argmax", to_js(env, std::move(r.argmax)));
   if (!r.logsumexp.empty()) object.Set("logsumexp", to_js(env, std::move(r.logsumexp)));
 }

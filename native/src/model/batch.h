@@ -19,11 +19,12 @@ struct Batch {
   int64_t length(int64_t item) const { return offsets[item + 1] - offsets[item]; }
 };
 
-// One place in the network (Site of binding.ts). Empty heads: all of them.
+// One place in the network (Site of binding.ts). Empty heads or columns: all of them.
 struct Site {
   Hook hook;
   int64_t layer = -1;
   std::vector<int32_t> heads;
+  std::vector<int32_t> columns;
   bool all_rows = true;
   std::vector<int32_t> rows;
 };

@@ -1,6 +1,7 @@
 #include "model/decoder.h"
 
 #include "base/check.h"
+#include "model/embed.h"
 
 namespace keyheads {
 
@@ -37,17 +38,6 @@ Decoder<T>::Decoder(const Model<T>& model, Graph<T>& graph, const Batch& batch, 
       fail("BAD_ARGUMENT", "token id ", token, " is outside the vocabulary of ", spec_.vocab);
     }
   }
-}
-
-template <class T>
-Var<T> Decoder<T>::embed() {
-  const Weights<T>& w = model_.weights;
-  const Var<T> x = tap(Hook::embed, -1,
-                       graph_.embed(*w.embed, batch_.tokens, static_cast<T>(spec_.embed_scale)));
-  if (spec_.rotary) return x;
-  std::vector<int32_t> rows = positions_;
-  for (int32_t& row : rows) row += static_cast<int32_t>(spec_.position_offset);
-  return graph_.add(x, tap(Hook::pos_embed, -1, graph_.embed(*w.pos_embed, rows, T(1))));
 }
 
 template <class T>
@@ -112,7 +102,7 @@ Var<T> Decoder<T>::run(const std::vector<int32_t>& rows, const Range<T>& range) 
                      static_cast<int64_t>(rows.size()) < batch_.rows() &&
                      !taps_.wanted_after_attention(last);
   Var<T> x = range.starts() ? graph_.constant(range.residual.reshaped(batch_.rows(), spec_.d_model))
-                            : embed();
+                            : embed_tokens(model_, graph_, taps_, batch_.tokens, positions_);
   const int64_t end = range.stops() ? range.last : spec_.layers;
   for (int64_t layer = range.first; layer < end; ++layer) {
     x = block(layer, x, prune && layer == last ? &rows : nullptr);

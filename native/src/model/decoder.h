@@ -16,7 +16,6 @@ class Decoder {
   Decoder(const Model<T>& model, Graph<T>& graph, const Batch& batch, Taps<T>& taps,
           KvCache<T>* cache);
 
-  Var<T> embed();
   Var<T> block(int64_t layer, Var<T> x) { return block(layer, std::move(x), nullptr); }
   // The final norm of the given rows of the last resid_post; of a range that stops, every row of
   // the stream that enters the layer it stops before. Appends to the cache.

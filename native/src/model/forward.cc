@@ -46,18 +46,27 @@ void read_selected(Context& ctx, const Model<T>& model, Mat<const T> normed,
   cap_logits(ctx, model.spec, logits);
 }
 
+// Rows of logits between two looks whether the call is cancelled.
+constexpr int64_t kLogitRows = 1024;
+
 // Rows whose logits exist at once where only their summary is wanted.
 int64_t readout_chunk(int64_t vocab) { return std::max<int64_t>(16, (int64_t{4} << 20) / vocab); }
 
+// Room for a readout; while planning, its size.
 template <class T>
-void plan_logits(const Readout& readout, int64_t rows, int64_t vocab, bool dense) {
+ReadoutView<T> prepare(Context& ctx, const Readout& readout, int64_t rows, int64_t vocab,
+                       ReadoutResult<T>& out) {
   const auto size = static_cast<int64_t>(sizeof(T));
-  const bool all = readout.logits == LogitsWanted::all;
-  if (dense && !all) Tensor<T>(std::min(readout_chunk(vocab), rows), vocab);
-  const bool some = readout.logits == LogitsWanted::tokens;
-  MemoryPlan::count(rows * (all ? vocab : some ? readout.width() : 0) * size);
-  if (readout.argmax) MemoryPlan::count(rows * 4);
-  if (readout.logsumexp) MemoryPlan::count(rows * size);
+  const int64_t width = logits_width(readout, rows, vocab);
+  if (ctx.planning) {
+    MemoryPlan::count(rows *
+                      (width * size + (readout.argmax ? 4 : 0) + (readout.logsumexp ? size : 0)));
+    return {};
+  }
+  out.logits.resize(static_cast<size_t>(rows * width));
+  if (readout.argmax) out.argmax.resize(static_cast<size_t>(rows));
+  if (readout.logsumexp) out.logsumexp.resize(static_cast<size_t>(rows));
+  return {out.logits.data(), out.argmax.data(), out.logsumexp.data()};
 }
 
 // Objective residual: sum of weights[r, c] * x[rows[r], c].
@@ -78,31 +87,32 @@ void weigh_residual(const Var<T>& x, const Objective<T>& objective, BackwardResu
 
 }  // namespace
 
+int64_t logits_width(const Readout& readout, int64_t rows, int64_t vocab) {
+  if (readout.logits == LogitsWanted::none) return 0;
+  if (readout.logits == LogitsWanted::all) return vocab;
+  return rows == 0 ? 0 : static_cast<int64_t>(readout.tokens.size()) / rows;
+}
+
 template <class T>
 void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const Readout& readout,
-                 ReadoutResult<T>& out) {
+                 const ReadoutView<T>& out) {
   const Weight<T> unembed = model.weights.unembed->w;
   const Parameter<T>* bias = model.weights.unembed_bias;
   const int64_t rows = normed.rows, vocab = unembed.n;
-  const bool dense = readout.logits == LogitsWanted::all || readout.argmax || readout.logsumexp;
-  if (ctx.planning) return plan_logits<T>(readout, rows, vocab, dense);
-  if (readout.logits == LogitsWanted::tokens) {
+  const bool all = readout.logits == LogitsWanted::all;
+  if (readout.logits == LogitsWanted::tokens && !ctx.planning) {
     const int64_t width = readout.width();
     check_tokens(readout.tokens, vocab, "readout");
-    out.logits.resize(static_cast<size_t>(rows * width));
-    read_selected<T>(ctx, model, normed, readout.tokens, {out.logits.data(), rows, width, width});
+    read_selected<T>(ctx, model, normed, readout.tokens, {out.logits, rows, width, width});
   }
-  if (!dense) return;
-  if (readout.logits == LogitsWanted::all) out.logits.resize(static_cast<size_t>(rows * vocab));
-  if (readout.argmax) out.argmax.resize(static_cast<size_t>(rows));
-  if (readout.logsumexp) out.logsumexp.resize(static_cast<size_t>(rows));
-  const int64_t chunk = readout_chunk(vocab);
+  if (!all && !readout.argmax && !readout.logsumexp) return;
+  const int64_t chunk = all ? kLogitRows : readout_chunk(vocab);
   Tensor<T> scratch;
-  if (readout.logits != LogitsWanted::all) scratch = Tensor<T>(std::min(chunk, rows), vocab);
-  for (int64_t first = 0; first < rows; first += chunk) {
+  if (!all) scratch = Tensor<T>(std::min(chunk, rows), vocab);
+  for (int64_t first = 0; first < rows && !ctx.planning; first += chunk) {
     check_cancelled(ctx);
     const int64_t n = std::min(chunk, rows - first);
-    T* data = scratch ? scratch.data() : out.logits.data() + first * vocab;
+    T* data = scratch ? scratch.data() : out.logits + first * vocab;
     const Mat<T> logits{data, n, vocab, vocab};
     ops::linear(ctx, ops::Linear<T>{.y = logits,
                                     .x = {normed.row(first), n, normed.cols, normed.stride},
@@ -111,10 +121,9 @@ void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const
     cap_logits(ctx, model.spec, logits);
     if (!readout.argmax && !readout.logsumexp) continue;
     ops::row_summary(
-        ctx,
-        ops::RowSummary<T>{.argmax = readout.argmax ? out.argmax.data() + first : nullptr,
-                           .logsumexp = readout.logsumexp ? out.logsumexp.data() + first : nullptr,
-                           .logits = logits});
+        ctx, ops::RowSummary<T>{.argmax = readout.argmax ? out.argmax + first : nullptr,
+                                .logsumexp = readout.logsumexp ? out.logsumexp + first : nullptr,
+                                .logits = logits});
   }
 }
 
@@ -139,7 +148,10 @@ ForwardResult<T> forward(Context& ctx, const Model<T>& model, const Batch& batch
   const Var<T> end = decoder.run(readout.rows, range);
   ForwardResult<T> result;
   if (range.stops()) result.residual = Tensor<T>::copy_of(end.value);
-  if (readout.wanted) read_logits<T>(ctx, model, end.m(), readout, result.readout);
+  if (readout.wanted) {
+    const ReadoutView<T> to = prepare(ctx, readout, end.rows(), model.spec.vocab, result.readout);
+    read_logits<T>(ctx, model, end.m(), readout, to);
+  }
   taps.check_all_fired();
   result.captures = std::move(taps.captures);
   return result;
@@ -221,7 +233,7 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
 
 #define INSTANTIATE(T)                                                                       \
   template void read_logits(Context&, const Model<T>&, Mat<const T>, const Readout&,         \
-                            ReadoutResult<T>&);                                              \
+                            const ReadoutView<T>&);                                          \
   template ForwardResult<T> forward(Context&, const Model<T>&, const Batch&,                 \
                                     const std::vector<Site>&, const std::vector<Edit<T>>&,   \
                                     const Readout&, KvCache<T>*, const Range<T>&);           \

@@ -27,6 +27,14 @@ struct ReadoutResult {
   std::vector<T> logsumexp;
 };
 
+// Where a readout's rows are written; null where there is nothing to write.
+template <class T>
+struct ReadoutView {
+  T* logits = nullptr;
+  int32_t* argmax = nullptr;
+  T* logsumexp = nullptr;
+};
+
 template <class T>
 struct ForwardResult {
   ReadoutResult<T> readout;
@@ -64,10 +72,13 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
                            const SliceMap<T>* slices, const Range<T>& range = {},
                            const BackwardRules& rules = {});
 
-// Logits of already normed rows, with the model's bias and cap, in chunks so that no more than a
-// few megabytes of them exist.
+// Numbers of one row of logits that a readout gives back.
+int64_t logits_width(const Readout& readout, int64_t rows, int64_t vocab);
+
+// Logits of already normed rows, with the model's bias and cap; where only a summary of them is
+// wanted, in chunks so that no more than a few megabytes of them exist.
 template <class T>
 void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const Readout& readout,
-                 ReadoutResult<T>& out);
+                 const ReadoutView<T>& out);
 
 }  // namespace keyheads

@@ -1,168 +1,161 @@
 #include "model/sweep.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 
 #include "base/check.h"
+#include "model/sweep_run.h"
 
 namespace keyheads {
 namespace {
 
-// Items are cut so that all rows of a chunk's variants stay near this many numbers.
-constexpr int64_t kChunkNumbers = int64_t{16} << 20;
-
 template <class T>
-void check(const Model<T>& model, const SweepRequest<T>& r) {
-  const Spec& s = model.spec;
-  const int64_t rows = r.all_positions ? r.batch.rows() : r.batch.items();
-  for (size_t b = 0; b < r.banks.size(); ++b) {
-    const auto z = static_cast<int64_t>(r.banks[b].z.size());
-    const auto mlp = static_cast<int64_t>(r.banks[b].mlp.size());
-    const int64_t want_z = s.layers * rows * s.q_width(), want_mlp = s.layers * rows * s.d_model;
-    if ((z && z != want_z) || (mlp && mlp != want_mlp)) {
-      fail("BAD_ARGUMENT", "sweep: bank ", b, " has ", z, " and ", mlp, " numbers, expected ",
-           want_z, " for z and ", want_mlp, " for the MLPs, or none");
+class Sweep {
+ public:
+  Sweep(Context& ctx, const Model<T>& model, const SweepRequest<T>& request)
+      : ctx_(ctx), quiet_(ctx), model_(model), request_(request), planner_(model.spec, request) {
+    quiet_.progress = nullptr;
+    budget_ = std::max<int64_t>(1, request.work_bytes / static_cast<int64_t>(2 * sizeof(T)));
+  }
+
+  SweepResult<T> run() {
+    const int64_t items = request_.batch.items();
+    const int64_t variants = std::ssize(request_.variants);
+    prepare(result_.base, items);
+    prepare(result_.variants, variants * items);
+    for (size_t c = 0; c < request_.captures.size(); ++c) {
+      const int64_t size = planner_.captured(static_cast<int64_t>(c)).size();
+      result_.base_captures.emplace_back(1, size);
+      result_.captures.emplace_back(variants, size);
+    }
+    for (int64_t first = 0; first < items;) {
+      const int64_t last = items_from(first);
+      run_items({request_.batch, first, last});
+      first = last;
+      report(first, 0);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void prepare(SweepReadout<T>& out, int64_t rows) {
+    const Readout& readout = request_.readout;
+    const int64_t items = request_.batch.items();
+    const int64_t width = logits_width(readout, items, model_.spec.vocab);
+    if (width > 0) out.logits = Tensor<T>(rows, width);
+    if (ctx_.planning) {
+      const auto size = static_cast<int64_t>(sizeof(T));
+      return MemoryPlan::count(rows * ((readout.argmax ? 4 : 0) + (readout.logsumexp ? size : 0)));
+    }
+    if (readout.argmax) out.argmax.resize(static_cast<size_t>(rows));
+    if (readout.logsumexp) out.logsumexp.resize(static_cast<size_t>(rows));
+  }
+
+  // As many items as their base run may take; all where a mean couples them.
+  int64_t items_from(int64_t first) const {
+    const int64_t items = request_.batch.items(), each = kept_numbers<T>(model_.spec, request_);
+    if (planner_.couples_items()) return items;
+    int64_t last = first, numbers = 0;
+    while (last < items && (last == first || numbers < budget_)) {
+      numbers += request_.batch.length(last++) * each;
+    }
+    return last;
+  }
+
+  void run_items(const SweepItems& items) {
+    check_cancelled(ctx_);
+    const SweepBase<T> base(quiet_, model_, request_, planner_, items);
+    store_base(base, items);
+    for (const int64_t variant : planner_.unchanged()) {
+      read_base({variant, 0, false, {}, 0}, items);
+    }
+    const Spec& s = model_.spec;
+    const int64_t row_numbers = 6 * s.d_model + 3 * s.d_mlp + 2 * s.q_width() + 2 * s.kv_width();
+    SweepRun<T> run(quiet_, model_, request_, planner_, base, result_);
+    const std::vector<int64_t>& order = planner_.order();
+    for (size_t first = 0, last = 0; first < order.size(); first = last) {
+      std::vector<VariantPlan> plans;
+      int64_t numbers = 0;
+      while (last < order.size() && (plans.empty() || numbers < budget_)) {
+        VariantPlan plan = planner_.plan(order[last++], items.first, items.last);
+        read_base(plan, items);
+        numbers += plan.rows * row_numbers;
+        if (plan.rows > 0) plans.push_back(std::move(plan));
+      }
+      if (plans.empty()) continue;
+      run.run(plans, [&](double share) {
+        const double done = static_cast<double>(first) + share * static_cast<double>(last - first);
+        report(items.first,
+               static_cast<double>(items.count()) * done / static_cast<double>(order.size()));
+      });
     }
   }
-  for (const auto& variant : r.variants) {
-    for (const VariantEdit& e : variant) {
-      if (e.layer < 0 || e.layer >= s.layers || e.head < -1 || e.head >= s.heads) {
-        fail("BAD_ARGUMENT", "sweep: layer ", e.layer, ", head ", e.head, " does not exist; this ",
-             "model has ", s.layers, " layers of ", s.heads, " heads");
-      }
-      const auto banks = static_cast<int32_t>(r.banks.size());
-      if (e.bank < -1 || e.bank >= banks ||
-          (e.bank >= 0 && (e.head < 0 ? r.banks[e.bank].mlp : r.banks[e.bank].z).empty())) {
-        fail("BAD_ARGUMENT", "sweep: bank ", e.bank, " has no ", e.head < 0 ? "mlp" : "z");
+
+  // In thousandths of an item.
+  void report(int64_t items, double more) const {
+    if (!ctx_.progress) return;
+    constexpr int64_t kParts = 1000;
+    ctx_.progress(items * kParts + std::llround(more * kParts), request_.batch.items() * kParts);
+  }
+
+  void store_base(const SweepBase<T>& base, const SweepItems& items) {
+    if (ctx_.planning) return;
+    const int64_t variants = std::ssize(request_.variants);
+    const ReadoutResult<T>& from = base.readout;
+    std::copy(from.logits.begin(), from.logits.end(),
+              result_.base.logits.data() + items.first * result_.base.logits.cols());
+    std::copy(from.argmax.begin(), from.argmax.end(), result_.base.argmax.begin() + items.first);
+    std::copy(from.logsumexp.begin(), from.logsumexp.end(),
+              result_.base.logsumexp.begin() + items.first);
+    for (size_t c = 0; c < base.captures.size(); ++c) {
+      const Selected& where = planner_.captured(static_cast<int64_t>(c));
+      const Tensor<T>& from = base.captures[c];
+      const int64_t start = where.first_number(items.first);
+      std::copy_n(from.data(), from.size(), result_.base_captures[c].data() + start);
+      for (int64_t v = 0; v < variants; ++v) {
+        std::copy_n(from.data(), from.size(), result_.captures[c].m.row(v) + start);
       }
     }
   }
-  if (r.readout.logits == LogitsWanted::tokens &&
-      static_cast<int64_t>(r.readout.tokens.size()) % std::max<int64_t>(r.batch.items(), 1) != 0) {
-    fail("BAD_ARGUMENT", "sweep: ", r.readout.tokens.size(), " tokens to read for ",
-         r.batch.items(), " items");
+
+  // What is not computed reads as in the base run.
+  void read_base(int64_t variant, int64_t item) {
+    const int64_t to = variant * request_.batch.items() + item;
+    const SweepReadout<T>& from = result_.base;
+    SweepReadout<T>& out = result_.variants;
+    if (from.logits) std::copy_n(from.logits.m.row(item), from.logits.cols(), out.logits.m.row(to));
+    if (!from.argmax.empty()) out.argmax[to] = from.argmax[item];
+    if (!from.logsumexp.empty()) out.logsumexp[to] = from.logsumexp[item];
   }
-}
-
-// Width of what one item reads in one variant.
-template <class T>
-int64_t logits_width(const Model<T>& model, const SweepRequest<T>& r) {
-  if (r.readout.logits == LogitsWanted::none) return 0;
-  if (r.readout.logits == LogitsWanted::all) return model.spec.vocab;
-  return static_cast<int64_t>(r.readout.tokens.size()) / r.batch.items();
-}
-
-template <class T>
-void size_for(const Context& ctx, ReadoutResult<T>& out, const Readout& readout, int64_t width,
-              int64_t rows) {
-  if (ctx.planning) {
-    const auto size = static_cast<int64_t>(sizeof(T));
-    return MemoryPlan::count(
-        rows * (width * size + (readout.argmax ? 4 : 0) + (readout.logsumexp ? size : 0)));
+  void read_base(const VariantPlan& plan, const SweepItems& items) {
+    if (ctx_.planning || !planner_.reads_logits()) return;
+    auto next = plan.items.begin();
+    for (int64_t item = items.first; item < items.last; ++item) {
+      const bool planned = next != plan.items.end() && next->item == item;
+      const int64_t end = request_.batch.length(item) - 1;
+      if (!planned || next->read.empty() || next->read.back() != end) read_base(plan.variant, item);
+      if (planned) ++next;
+    }
   }
-  out.logits.resize(static_cast<size_t>(rows * width));
-  if (readout.argmax) out.argmax.resize(static_cast<size_t>(rows));
-  if (readout.logsumexp) out.logsumexp.resize(static_cast<size_t>(rows));
-}
 
-template <class V>
-void copy_rows(const V& from, V& to, int64_t from_row, int64_t to_row, int64_t rows,
-               int64_t width) {
-  std::copy_n(from.begin() + from_row * width, rows * width, to.begin() + to_row * width);
-}
+  Context& ctx_;
+  Context quiet_;
+  const Model<T>& model_;
+  const SweepRequest<T>& request_;
+  const SweepPlanner<T> planner_;
+  int64_t budget_;  // numbers: once for the base run, once for the rows of variants
+  SweepResult<T> result_;
+};
 
 }  // namespace
 
 template <class T>
-Readout SweepChunk<T>::readout_of(int64_t copies) const {
-  Readout out = request.readout;
-  const int64_t width =
-      request.readout.logits == LogitsWanted::tokens
-          ? static_cast<int64_t>(request.readout.tokens.size()) / request.batch.items()
-          : 0;
-  out.tokens.clear();
-  out.rows.assign(static_cast<size_t>(copies * batch.items()), 0);  // only their number counts
-  for (int64_t c = 0; c < copies; ++c) {
-    const auto begin = request.readout.tokens.begin() + first_item * width;
-    out.tokens.insert(out.tokens.end(), begin, begin + batch.items() * width);
-  }
-  return out;
-}
-
-template <class T>
-void SweepChunk<T>::store(const ReadoutResult<T>& from, const std::vector<int64_t>& which) const {
-  const int64_t items = batch.items(), all = request.batch.items();
-  const int64_t width = static_cast<int64_t>(result.base.logits.size()) / all;
-  for (size_t i = 0; i < which.size(); ++i) {
-    const int64_t source = static_cast<int64_t>(i) * items, target = which[i] * all + first_item;
-    if (!from.logits.empty()) {
-      copy_rows(from.logits, result.variants.logits, source, target, items, width);
-    }
-    if (!from.argmax.empty()) {
-      copy_rows(from.argmax, result.variants.argmax, source, target, items, 1);
-    }
-    if (!from.logsumexp.empty()) {
-      copy_rows(from.logsumexp, result.variants.logsumexp, source, target, items, 1);
-    }
-  }
-}
-
-template <class T>
-void SweepChunk<T>::store_base(const ReadoutResult<T>& from) const {
-  const int64_t items = batch.items();
-  const int64_t width = static_cast<int64_t>(result.base.logits.size()) / request.batch.items();
-  if (!from.logits.empty()) {
-    copy_rows(from.logits, result.base.logits, 0, first_item, items, width);
-  }
-  if (!from.argmax.empty()) copy_rows(from.argmax, result.base.argmax, 0, first_item, items, 1);
-  if (!from.logsumexp.empty()) {
-    copy_rows(from.logsumexp, result.base.logsumexp, 0, first_item, items, 1);
-  }
-}
-
-template <class T>
 SweepResult<T> sweep(Context& ctx, const Model<T>& model, const SweepRequest<T>& request) {
-  check(model, request);
-  const int64_t items = request.batch.items();
-  const auto variants = static_cast<int64_t>(request.variants.size());
-  const int64_t width = items ? logits_width(model, request) : 0;
-  SweepResult<T> result;
-  size_for(ctx, result.base, request.readout, width, items);
-  size_for(ctx, result.variants, request.readout, width, variants * items);
-
-  // Where only END can change, or nothing but END is read and positions cannot interact.
-  const bool rows_suffice = !request.all_positions || request.freeze != Freeze::none;
-  const Spec& s = model.spec;
-  const int64_t widest = std::max(s.d_model, s.d_mlp);
-  Context quiet = ctx;
-  quiet.progress = nullptr;
-  int64_t first = 0;
-  while (first < items) {
-    int64_t last = first, numbers = 0;
-    while (last < items && (last == first || numbers < kChunkNumbers)) {
-      const int64_t length = request.batch.length(last);
-      numbers += rows_suffice ? variants * widest + s.layers * length * (s.d_model + s.kv_width())
-                              : s.layers * length * s.d_model;
-      ++last;
-    }
-    Batch batch;
-    const int32_t base = request.batch.offsets[first];
-    batch.tokens.assign(request.batch.tokens.begin() + base,
-                        request.batch.tokens.begin() + request.batch.offsets[last]);
-    for (int64_t i = first; i <= last; ++i) {
-      batch.offsets.push_back(request.batch.offsets[i] - base);
-    }
-    const SweepChunk<T> chunk{request, std::move(batch), first, base, result};
-    check_cancelled(ctx);
-    rows_suffice ? sweep_rows(quiet, model, chunk) : sweep_sequences(quiet, model, chunk);
-    first = last;
-    if (ctx.progress) ctx.progress(first, items);
-  }
-  return result;
+  return Sweep<T>(ctx, model, request).run();
 }
 
 template SweepResult<float> sweep(Context&, const Model<float>&, const SweepRequest<float>&);
 template SweepResult<double> sweep(Context&, const Model<double>&, const SweepRequest<double>&);
-template struct SweepChunk<float>;
-template struct SweepChunk<double>;
 
 }  // namespace keyheads

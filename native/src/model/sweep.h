@@ -1,70 +1,62 @@
-// Many variants of one base run (SweepRequest of binding.ts): the base is computed once, a variant
-// only from its first edited layer on, and, where only the last position can change, as one row.
+// Many variants of one base run (SweepRequest of binding.ts). The base is computed once; a variant
+// only from its first edited layer and position on, with the base's keys and values before it, and
+// only as far as something is read. Variants share the matrix products of a layer: their rows are
+// rows of one matrix, in chunks that keep to a budget of memory.
 #pragma once
 #include "model/forward.h"
 
 namespace keyheads {
 
+// Where a request does not say what its work may take.
+inline constexpr int64_t kSweepWorkBytes = int64_t{256} << 20;
+
 enum class Freeze : uint8_t { none, attention, attention_mlp };
 
+// An edit whose numbers lie somewhere in an array of the request: those of row r of the selection,
+// head h and column c at offset + r row + h head + c column; entry i of a pattern at offset + i
+// column.
 template <class T>
-struct Bank {
-  std::vector<T> z;    // [layers, rows, heads * d_head] or empty
-  std::vector<T> mlp;  // [layers, rows, d_model] or empty
-};
-
-struct VariantEdit {
-  int32_t layer;
-  int32_t head;  // -1: the MLP's output
-  int32_t bank;  // -1: zero
+struct SweepEdit {
+  Site site;
+  EditOp op;
+  T factor = 1;
+  int32_t value = -1;  // of SweepRequest::values; -1: none
+  int64_t offset = 0, row = 0, head = 0, column = 0;
 };
 
 template <class T>
 struct SweepRequest {
   Batch batch;
-  std::vector<Bank<T>> banks;
-  std::vector<std::vector<VariantEdit>> variants;
+  std::vector<std::vector<T>> values;
+  std::vector<SweepEdit<T>> edits;
+  std::vector<std::vector<int32_t>> variants;  // edits of each, in the order in which they apply
   Freeze freeze;
-  bool all_positions;
-  Readout readout;  // rows are the last of each item, tokens items x width
+  std::vector<Site> captures;
+  Readout readout;     // rows are the last of each item, tokens items x width
+  int64_t work_bytes;  // what the base run and the rows of variants may take at a time
+};
+
+template <class T>
+struct SweepReadout {
+  Tensor<T> logits;
+  std::vector<int32_t> argmax;
+  std::vector<T> logsumexp;
 };
 
 template <class T>
 struct SweepResult {
-  ReadoutResult<T> base, variants;
+  SweepReadout<T> base, variants;                  // [items, ...], [variants, items, ...]
+  std::vector<Tensor<T>> base_captures, captures;  // [size], [variants, size]
 };
+
+// Where the readout of a result's row begins.
+template <class T>
+ReadoutView<T> view(SweepReadout<T>& readout, int64_t row) {
+  return {readout.logits ? readout.logits.m.row(row) : nullptr, readout.argmax.data() + row,
+          readout.logsumexp.data() + row};
+}
 
 template <class T>
 SweepResult<T> sweep(Context& ctx, const Model<T>& model, const SweepRequest<T>& request);
-
-// The two planners behind `sweep`; items are a chunk of the request's.
-template <class T>
-struct SweepChunk {
-  const SweepRequest<T>& request;
-  Batch batch;  // items [first, first + batch.items()) of the request
-  int64_t first_item;
-  int64_t first_row;       // of the request's batch
-  SweepResult<T>& result;  // sized for the whole request
-
-  Readout readout_of(int64_t copies) const;
-  // Puts the readout of `copies` variants, item by item, where it belongs.
-  void store(const ReadoutResult<T>& from, const std::vector<int64_t>& variants) const;
-  void store_base(const ReadoutResult<T>& from) const;
-  // First row of a bank that belongs to an item's last position, or to the chunk's first token.
-  int64_t bank_rows() const {
-    return request.all_positions ? request.batch.rows() : request.batch.items();
-  }
-  int64_t end_bank_row(int64_t item) const {
-    return request.all_positions ? request.batch.offsets[first_item + item + 1] - 1
-                                 : first_item + item;
-  }
-};
-
-// Rows of the last position through the layers, attention frozen or attending to the base's keys.
-template <class T>
-void sweep_rows(Context& ctx, const Model<T>& model, const SweepChunk<T>& chunk);
-// Whole sequences from the first edited layer on.
-template <class T>
-void sweep_sequences(Context& ctx, const Model<T>& model, const SweepChunk<T>& chunk);
 
 }  // namespace keyheads

@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 
 #include "base/check.h"
 #include "base/parallel.h"
 
 namespace keyheads {
 namespace {
-
-int64_t head_count(const HookInfo& info, const Spec& spec) {
-  return info.heads == Heads::kv ? spec.kv_heads : info.heads == Heads::query ? spec.heads : 1;
-}
 
 const char* op_name(EditOp op) {
   constexpr const char* names[] = {"zero", "set", "add", "scale", "mean", "interpolate", "call"};
@@ -51,7 +48,78 @@ void add_to_gradient(const Var<T>& x, const Tensor<T>& d) {
   }
 }
 
+void check_ascending(const std::vector<int32_t>& values, int64_t count, const char* what,
+                     const char* kind, const HookInfo& info) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const int32_t value = values[i];
+    if (value >= 0 && value < count && (i == 0 || value > values[i - 1])) continue;
+    fail("BAD_ARGUMENT", what, ": ", kind, " of ", info.name, " must ascend from 0 to ", count - 1,
+         ", found ", value);
+  }
+}
+
+// [first, length] of consecutive numbers.
+std::vector<std::pair<int64_t, int64_t>> runs_of(const std::vector<int32_t>& columns) {
+  std::vector<std::pair<int64_t, int64_t>> runs;
+  for (const int32_t column : columns) {
+    if (!runs.empty() && runs.back().first + runs.back().second == column) {
+      ++runs.back().second;
+    } else {
+      runs.push_back({column, 1});
+    }
+  }
+  return runs;
+}
+
 }  // namespace
+
+int64_t head_count(const HookInfo& info, const Spec& spec) {
+  return info.heads == Heads::kv ? spec.kv_heads : info.heads == Heads::query ? spec.heads : 1;
+}
+
+int64_t width_of(const HookInfo& info, const Spec& spec) {
+  switch (info.width) {
+    case Width::one:
+      return 1;
+    case Width::d_model:
+      return spec.d_model;
+    case Width::d_head:
+      return spec.d_head;
+    case Width::d_mlp:
+      return spec.d_mlp;
+    case Width::experts:
+      return spec.experts;
+    case Width::key:
+      return 0;
+  }
+  return 0;
+}
+
+void check_site(const Site& site, const Spec& spec, int64_t rows, const char* what) {
+  const HookInfo& info = info_of(site.hook);
+  if (!exists(info, spec)) fail("BAD_ARGUMENT", what, ": this model has no ", info.name);
+  if (info.per == Per::model ? site.layer != -1 : site.layer < 0 || site.layer >= spec.layers) {
+    fail("BAD_ARGUMENT", what, ": ", info.name, " has no layer ", site.layer, "; this model has ",
+         spec.layers, " layers");
+  }
+  const int64_t heads = head_count(info, spec);
+  for (const int32_t head : site.heads) {
+    if (info.heads != Heads::none && head >= 0 && head < heads) continue;
+    fail("BAD_ARGUMENT", what, ": ", info.name, " has no head ", head, "; it has ",
+         info.heads == Heads::none ? 0 : heads, " heads");
+  }
+  check_ascending(site.heads, heads, what, "heads", info);
+  if (site.hook == Hook::attn_in && spec.heads != spec.kv_heads) {
+    fail("BAD_ARGUMENT", what, ": hook_attn_in is not defined with grouped queries; use ",
+         "hook_q_input, hook_k_input or hook_v_input");
+  }
+  if (info.rows == Rows::pattern && !site.columns.empty()) {
+    fail("BAD_ARGUMENT", what, ": ", info.name, " has no columns to choose from, its rows differ ",
+         "in length");
+  }
+  check_ascending(site.columns, width_of(info, spec), what, "columns", info);
+  check_ascending(site.rows, rows, what, "rows", info);
+}
 
 template <class T>
 Taps<T>::Taps(Context& ctx, const Spec& spec, const Batch& batch, const std::vector<Site>& captures,
@@ -66,7 +134,8 @@ Taps<T>::Taps(Context& ctx, const Spec& spec, const Batch& batch, const std::vec
       edits_(edits),
       gradient_sites_(gradients) {
   const auto add = [&](Index& index, const Site& site, size_t i, const char* what) {
-    validate(site, what, range);
+    check_site(site, spec_, batch_.rows(), what);
+    check_computed(site, what, range);
     index[{site.hook, site.layer}].push_back(i);
     fired_[{site.hook, site.layer}] = false;
   };
@@ -84,48 +153,19 @@ bool Taps<T>::wanted_after_attention(int64_t layer) const {
 }
 
 template <class T>
-void Taps<T>::validate(const Site& site, const char* what, const Range<T>& range) const {
+void Taps<T>::check_computed(const Site& site, const char* what, const Range<T>& range) const {
   const HookInfo& info = info_of(site.hook);
-  if (!exists(info, spec_)) fail("BAD_ARGUMENT", what, ": this model has no ", info.name);
-  if (info.per == Per::model ? site.layer != -1 : site.layer < 0 || site.layer >= spec_.layers) {
-    fail("BAD_ARGUMENT", what, ": ", info.name, " has no layer ", site.layer, "; this model has ",
-         spec_.layers, " layers");
-  }
   const int64_t last = range.stops() ? range.last : spec_.layers;
   const bool before = site.hook == Hook::embed || site.hook == Hook::pos_embed;
   const bool computed = info.per == Per::layer ? site.layer >= range.first && site.layer < last
                         : before               ? !range.starts()
                                                : !range.stops();
-  if (!computed) {
-    fail("BAD_ARGUMENT", what, ": ", info.name,
-         info.per == Per::layer ? " of layer " + std::to_string(site.layer) : std::string(),
-         " is not computed in this run, which starts at ",
-         range.starts() ? "layer " + std::to_string(range.first) : "the embeddings", " and stops ",
-         range.stops() ? "before layer " + std::to_string(last) : "at the logits");
-  }
-  const int64_t heads = head_count(info, spec_);
-  for (size_t i = 0; i < site.heads.size(); ++i) {
-    const int32_t head = site.heads[i];
-    if (info.heads == Heads::none || head < 0 || head >= heads) {
-      fail("BAD_ARGUMENT", what, ": ", info.name, " has no head ", head, "; it has ",
-           info.heads == Heads::none ? 0 : heads, " heads");
-    }
-    if (i > 0 && head <= site.heads[i - 1]) {
-      fail("BAD_ARGUMENT", what, ": heads of ", info.name, " must ascend, found ", head, " after ",
-           site.heads[i - 1]);
-    }
-  }
-  if (site.hook == Hook::attn_in && spec_.heads != spec_.kv_heads) {
-    fail("BAD_ARGUMENT", what, ": hook_attn_in is not defined with grouped queries; use ",
-         "hook_q_input, hook_k_input or hook_v_input");
-  }
-  for (size_t i = 0; i < site.rows.size(); ++i) {
-    const int32_t row = site.rows[i];
-    if (row < 0 || row >= batch_.rows() || (i > 0 && row <= site.rows[i - 1])) {
-      fail("BAD_ARGUMENT", what, ": rows of ", info.name, " must ascend from 0 to ",
-           batch_.rows() - 1, ", found ", row);
-    }
-  }
+  if (computed) return;
+  fail("BAD_ARGUMENT", what, ": ", info.name,
+       info.per == Per::layer ? " of layer " + std::to_string(site.layer) : std::string(),
+       " is not computed in this run, which starts at ",
+       range.starts() ? "layer " + std::to_string(range.first) : "the embeddings", " and stops ",
+       range.stops() ? "before layer " + std::to_string(last) : "at the logits");
 }
 
 template <class T>
@@ -133,11 +173,18 @@ typename Taps<T>::Selection Taps<T>::select(const Site& site, int64_t cols,
                                             const PatternLayout* pattern) const {
   Selection out;
   if (!pattern) {
-    const int64_t width = cols / head_count(info_of(site.hook), spec_);
-    out.row = site.heads.empty() ? cols : static_cast<int64_t>(site.heads.size()) * width;
+    const int64_t heads = head_count(info_of(site.hook), spec_), width = cols / heads;
+    const std::vector<std::pair<int64_t, int64_t>> runs = runs_of(site.columns);
+    const int64_t chosen = site.columns.empty() ? width : std::ssize(site.columns);
+    out.row = chosen * (site.heads.empty() ? heads : std::ssize(site.heads));
+    const auto add_head = [&](int64_t start) {
+      if (runs.empty()) out.add(start, width);
+      for (const auto& [first, length] : runs) out.add(start + first, length);
+    };
     const auto add = [&](int64_t row) {
-      if (site.heads.empty()) out.add(row * cols, cols);
-      for (const int32_t head : site.heads) out.add(row * cols + head * width, width);
+      if (site.heads.empty() && runs.empty()) return out.add(row * cols, cols);
+      for (int64_t h = 0; site.heads.empty() && h < heads; ++h) add_head(row * cols + h * width);
+      for (const int32_t head : site.heads) add_head(row * cols + head * width);
     };
     if (site.all_rows) {
       for (int64_t row = 0; row < batch_.rows(); ++row) add(row);
@@ -210,7 +257,8 @@ Tensor<T> Taps<T>::copy_out(const Site& site, const Tensor<T>& value,
 }
 
 template <class T>
-Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const PatternLayout* pattern) {
+Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const PatternLayout* pattern,
+                     bool in_place) {
   const HookInfo& info = info_of(e.site.hook);
   const Selection where = select(e.site, x.cols(), pattern);
   const auto given = static_cast<int64_t>(e.value.size());
@@ -239,7 +287,10 @@ Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const Patter
   std::vector<T> mean;
   if (e.op == EditOp::mean && where.size > 0) mean = mean_of(where, x.value.data());
 
-  Var<T> y{Tensor<T>::copy_of(x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
+  Var<T> y = x;
+  if (!in_place) {
+    y = {Tensor<T>::copy_of(x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
+  }
   for (const Span& s : where.spans) {
     T* out = y.value.data() + s.offset;
     const int64_t column = where.row ? s.at % where.row : 0;
@@ -364,9 +415,11 @@ Var<T> Taps<T>::tap(Tape* tape, Hook hook, int64_t layer, Var<T> x, const Patter
       for (const size_t i : found->second) use(i);
     }
   };
+  bool own = false;  // edits that nothing is differentiated through share one copy
   each(edits_at_, [&](size_t i) {
     x = edits_[i].op == EditOp::call ? call(tape, edits_[i], x, pattern)
-                                     : edit(tape, edits_[i], x, pattern);
+                                     : edit(tape, edits_[i], x, pattern, own && !tape);
+    own = true;
   });
   each(captures_at_,
        [&](size_t i) { captures[i] = copy_out(capture_sites_[i], x.value, pattern); });

@@ -27,6 +27,13 @@ inline constexpr bool kTaps = false;
 inline constexpr bool kTaps = true;
 #endif
 
+int64_t head_count(const HookInfo& info, const Spec& spec);
+// Numbers of one row and head; 0 for scores and patterns, whose rows differ in length.
+int64_t width_of(const HookInfo& info, const Spec& spec);
+// Throws BAD_ARGUMENT for a place that this model, or a batch of so many rows, does not have.
+// `what` it is asked for leads the message.
+void check_site(const Site& site, const Spec& spec, int64_t rows, const char* what);
+
 template <class T>
 class Taps {
  public:
@@ -78,10 +85,12 @@ class Taps {
   static bool has(const Index& index, Hook hook, int64_t layer) {
     return kTaps && index.contains({hook, layer});
   }
-  void validate(const Site& site, const char* what, const Range<T>& range) const;
+  void check_computed(const Site& site, const char* what, const Range<T>& range) const;
   Selection select(const Site& site, int64_t cols, const PatternLayout* pattern) const;
   Tensor<T> copy_out(const Site& site, const Tensor<T>& value, const PatternLayout* pattern) const;
-  Var<T> edit(Tape* tape, const Edit<T>& edit, const Var<T>& x, const PatternLayout* pattern);
+  // `in_place`: nobody else reads x, which may be overwritten.
+  Var<T> edit(Tape* tape, const Edit<T>& edit, const Var<T>& x, const PatternLayout* pattern,
+              bool in_place);
   Var<T> call(Tape* tape, const Edit<T>& edit, const Var<T>& x, const PatternLayout* pattern);
 
   Context& ctx_;

@@ -43,6 +43,8 @@ export {
   type RunWithCacheOptions,
   type RunWithCacheOutput,
   type RunWithHooksOptions,
+  type StridedValue,
+  type SweepEdit,
   type SweepOptions,
 } from "./model.ts";
 export { endRows, pack, type Sequence } from "./packing.ts";

@@ -19,7 +19,6 @@ import type {
   Readout,
   Slice,
   SlotRef,
-  SweepRequest,
   SweepResult,
 } from "@keyheads/native";
 import {
@@ -48,6 +47,7 @@ import {
   toIntervention,
 } from "./persistent-hooks.ts";
 import { type SiteOptions, toFloats, toSite } from "./sites.ts";
+import { type SweepOptions, toSweepRequest } from "./sweep-request.ts";
 import { loadTokenizer, missingTokenizer } from "./tokenizer/load.ts";
 import type { Tokenizer } from "./tokenizer/types.ts";
 import { Trainer } from "./trainer.ts";
@@ -55,6 +55,7 @@ import { Trainer } from "./trainer.ts";
 export type { CallOptions } from "./engine.ts";
 export type { Intervention } from "./interventions.ts";
 export type { HookEdit, SiteOptions } from "./sites.ts";
+export type { StridedValue, SweepEdit, SweepOptions } from "./sweep-request.ts";
 
 export interface LoadOptions {
   /**
@@ -157,10 +158,6 @@ export interface BackwardOutput {
   readonly captures: FloatArray[];
   readonly gradients: FloatArray[];
   readonly offsets: Int32Array;
-}
-
-export interface SweepOptions extends Omit<SweepRequest, "batch"> {
-  readonly sequences: readonly Sequence[];
 }
 
 /** A run, or a trainer of slices, to be planned. */
@@ -435,17 +432,27 @@ export class Model implements Disposable {
     return this.#hooks.before(edits);
   }
 
-  /** One base run and many variants of it (see SweepRequest in native/binding.ts). */
+  /**
+   * One run and many variants of it, each a list of edits: what `forward` gives with these edits, and
+   * with what is frozen set before them. Only what differs is computed.
+   *
+   * @example
+   * const { base, variants } = await model.sweep({
+   *   sequences,
+   *   variants: [[{ hook: hooks.z(3), head: 1, positions: "end", op: "zero" }]],
+   *   readout: { logits: "all" },
+   * });
+   */
   async sweep(options: SweepOptions, call?: CallOptions): Promise<SweepResult> {
     return await this.#sweep(options, callEngine<SweepResult>, call);
   }
 
   async #sweep<R>(
-    { sequences, ...rest }: SweepOptions,
+    options: SweepOptions,
     through: Through<SweepResult, R>,
     call?: CallOptions,
   ): Promise<R> {
-    const batch = this.pack(sequences);
+    const batch = this.pack(options.sequences);
     const [hook] = this.#hooks.list();
     if (hook) {
       throw new KeyheadsError(
@@ -453,10 +460,8 @@ export class Model implements Disposable {
         `a sweep cannot apply the model's hook at ${hook.name}; remove it first`,
       );
     }
-    return await through(
-      (binding, control) => binding.sweep(this.handle, { batch, ...rest }, control),
-      call,
-    );
+    const request = toSweepRequest(options, { spec: this.spec, dtype: this.dtype, batch });
+    return await through((binding, control) => binding.sweep(this.handle, request, control), call);
   }
 
   /** Continues one prompt; gives the new ids only, stop ids included. */

@@ -2,7 +2,7 @@
 // (ids, packed rows).
 import type { Batch, Edit, FloatArray, ModelDtype, ModelSpec, Site } from "@keyheads/native";
 import { KeyheadsError } from "./errors.ts";
-import { type HookInfo, type HookPoint, headsOf, parseHook } from "./hooks.ts";
+import { type HookInfo, type HookPoint, headsOf, parseHook, widthOf } from "./hooks.ts";
 
 /** A place in the network: a hook, perhaps some heads of it, perhaps some rows. */
 export interface SiteOptions {
@@ -15,6 +15,8 @@ export interface SiteOptions {
   readonly head?: number;
   /** Several heads, or groups, ascending. The value keeps its axis of heads. */
   readonly heads?: readonly number[];
+  /** Numbers of every row (and head), ascending: single neurons. Not of scores and patterns. */
+  readonly columns?: readonly number[];
   /** Packed rows, ascending; absent is all, or what `positions` and `items` say. */
   readonly rows?: Int32Array;
   /**
@@ -71,7 +73,8 @@ export function selectSite(
 ): Selected {
   const point = parseHook(options.hook, spec);
   checkHeads(options, point, spec);
-  const { head = -1, heads } = options;
+  const { head = -1, heads, columns } = options;
+  checkColumns(columns, point, spec);
   const rows = rowsOf(options, spec, batch, placement);
   if (rows?.length !== 0) placement?.fired.add(options);
   const site = {
@@ -79,6 +82,7 @@ export function selectSite(
     layer: point.layer,
     head,
     ...(heads && { heads: Int32Array.from(heads) }),
+    ...(columns && { columns: Int32Array.from(columns) }),
     ...(rows && { rows }),
   };
   return { point, site };
@@ -106,7 +110,12 @@ export function toEdit(
 }
 
 /** Whether an edit has what its operation needs. */
-export function checkEdit({ hook, op, value, factor }: HookEdit): void {
+export function checkEdit({
+  hook,
+  op,
+  value,
+  factor,
+}: Pick<HookEdit, "hook" | "op" | "factor"> & { readonly value?: unknown }): void {
   if ((op === "set" || op === "add" || op === "interpolate") && value === undefined) {
     throw new KeyheadsError("BAD_ARGUMENT", `edit "${op}" at ${hook} needs a value`);
   }
@@ -142,6 +151,21 @@ export function checkHeads(
       throw new KeyheadsError("BAD_ARGUMENT", `${hook}: heads must ascend, found ${heads}`);
     }
   }
+}
+
+function checkColumns(
+  columns: readonly number[] | undefined,
+  { info, name }: HookPoint,
+  spec: ModelSpec,
+): void {
+  if (!columns) return;
+  if (info.rows === "pattern") {
+    throw new KeyheadsError(
+      "BAD_ARGUMENT",
+      `${name}: its rows differ in length, so there are no columns to choose; leave columns out`,
+    );
+  }
+  ascending(columns, `${name}: columns`, widthOf(info, spec));
 }
 
 function rowsOf(

@@ -82,19 +82,20 @@ export class Layout {
     const total = headsOf(point.info, spec);
     const heads = site.heads?.length ?? (site.head < 0 ? total : 1);
     const axis = total === 0 || site.head >= 0 ? [] : [heads];
+    const width = site.columns?.length ?? widthOf(point.info, spec);
     const isPattern = point.info.rows === "pattern";
     let start = 0;
     this.#items = Array.from({ length: count }, (_, item) => {
       const n = (this.offsets[item + 1] as number) - (this.offsets[item] as number);
       const keys =
         (offsets[item + 1] as number) - (offsets[item] as number) + (starts?.[item] ?? 0);
-      const shape = isPattern ? [...axis, n, keys] : [n, ...axis, widthOf(point.info, spec)];
+      const shape = isPattern ? [...axis, n, keys] : [n, ...axis, width];
       const part = { start, shape };
       start += product(shape);
       return part;
     });
     this.size = start;
-    this.shape = isPattern ? [this.size] : [rows.length, ...axis, widthOf(point.info, spec)];
+    this.shape = isPattern ? [this.size] : [rows.length, ...axis, width];
   }
 
   get items(): number {

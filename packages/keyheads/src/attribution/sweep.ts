@@ -1,8 +1,19 @@
-// The one place that builds the engine's sweep request: sets of heads and MLPs become arrays.
-import type { Bank, SweepRequest, SweepResult } from "@keyheads/native";
-import type { CallOptions, Model } from "../model.ts";
+// Sweeps over sets of heads and MLPs, as attribution and validation ask for them.
+import type { FloatArray, SweepRequest, SweepResult } from "@keyheads/native";
+import { KeyheadsError } from "../errors.ts";
+import { hooks } from "../hooks.ts";
+import type { CallOptions, Model, SweepEdit } from "../model.ts";
 import type { Sequence } from "../packing.ts";
-import type { Component } from "./component.ts";
+import { type Component, componentName } from "./component.ts";
+import type { Positions } from "./options.ts";
+
+/** Values of components, laid out by layer; a row is the END of an item, or a token. */
+export interface Bank {
+  /** [layers, rows, heads * dHead] */
+  readonly z?: FloatArray;
+  /** [layers, rows, dModel]; the module's output, before any post-norm */
+  readonly mlp?: FloatArray;
+}
 
 export interface Sweep {
   readonly sequences: readonly Sequence[];
@@ -11,30 +22,60 @@ export interface Sweep {
   /** What they are replaced by; zero where absent. */
   readonly bank?: Bank;
   readonly freeze: SweepRequest["freeze"];
-  readonly positions: SweepRequest["positions"];
+  /** Where they are replaced. */
+  readonly positions: Positions;
   readonly readout: SweepRequest["readout"];
 }
 
 /** [variants, items, ...] read at the last token of every item, and the unedited run. */
 export function runSweep(model: Model, sweep: Sweep, call: CallOptions): Promise<SweepResult> {
-  const { sequences, variants, bank, freeze, positions, readout } = sweep;
-  const edits = variants.flat();
-  const starts = new Int32Array(variants.length + 1);
-  variants.forEach((variant, v) => {
-    starts[v + 1] = (starts[v] as number) + variant.length;
-  });
+  const { sequences, variants, freeze, readout } = sweep;
+  const edits = new ComponentEdits(model, sweep);
   return model.sweep(
-    {
-      sequences,
-      banks: bank ? [bank] : [],
-      starts,
-      layers: Int32Array.from(edits, (edit) => edit.layer),
-      heads: Int32Array.from(edits, (edit) => edit.head),
-      bank: new Int32Array(edits.length).fill(bank ? 0 : -1),
-      freeze,
-      positions,
-      readout,
-    },
+    { sequences, variants: variants.map((set) => set.map((c) => edits.of(c))), freeze, readout },
     call,
   );
+}
+
+/** One edit a component, however many variants it is part of. */
+class ComponentEdits {
+  readonly #model: Model;
+  readonly #bank: Bank | undefined;
+  readonly #positions: Positions;
+  readonly #edits = new Map<string, SweepEdit>();
+
+  constructor(model: Model, { bank, positions }: Sweep) {
+    this.#model = model;
+    this.#bank = bank;
+    this.#positions = positions;
+  }
+
+  of(component: Component): SweepEdit {
+    const key = componentName(component);
+    const known = this.#edits.get(key);
+    if (known) return known;
+    const edit = this.#edit(component);
+    this.#edits.set(key, edit);
+    return edit;
+  }
+
+  #edit({ layer, head }: Component): SweepEdit {
+    const { layers, heads, dHead, dModel } = this.#model.spec;
+    const positions = this.#positions;
+    const site =
+      head < 0
+        ? { hook: hooks.mlp_out_raw(layer), positions }
+        : { hook: hooks.z(layer), head, positions };
+    const array = head < 0 ? this.#bank?.mlp : this.#bank?.z;
+    if (!this.#bank) return { ...site, op: "zero" };
+    if (!array) {
+      throw new KeyheadsError(
+        "BAD_ARGUMENT",
+        `the bank has no values for ${componentName({ layer, head })}: it needs ${head < 0 ? "mlp" : "z"}`,
+      );
+    }
+    const row = head < 0 ? dModel : heads * dHead;
+    const offset = layer * (array.length / layers) + Math.max(0, head) * dHead;
+    return { ...site, op: "set", value: { array, offset, row } };
+  }
 }

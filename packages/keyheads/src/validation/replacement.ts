@@ -1,7 +1,8 @@
 // What removed components are replaced by: nothing (zero), the mean over a named set of prompts,
 // their values on another prompt of it (resample), or on the item's own counterfactual.
-import type { Bank, FloatArray, ModelDtype } from "@keyheads/native";
+import type { FloatArray, ModelDtype } from "@keyheads/native";
 import { captureBank, type FullBank } from "../attribution/capture.ts";
+import type { Bank } from "../attribution/sweep.ts";
 import { KeyheadsError } from "../errors.ts";
 import type { CallOptions, Model } from "../model.ts";
 import { groupBy } from "../statistics/group-by.ts";

@@ -1,6 +1,8 @@
 // Path patching, activation patching and knock-outs against the goldens, and every kind of sweep
 // against the slow way of doing it: one forward pass with edits for each variant.
 import type { FloatArray, SweepRequest } from "@keyheads/native";
+import type { Positions } from "../attribution/options.ts";
+import { runSweep } from "../attribution/sweep.ts";
 import { part } from "../float-arrays.ts";
 import { hooks } from "../hooks.ts";
 import type { HookEdit } from "../model.ts";
@@ -13,7 +15,6 @@ interface Sender {
   readonly head: number;
 }
 type Freeze = SweepRequest["freeze"];
-type Positions = SweepRequest["positions"];
 
 function heads({ model }: VerifyContext): Sender[] {
   const { layers, heads: count } = model.spec;
@@ -35,21 +36,9 @@ async function sweep(
   const { sequences } = await context.run("input_ids");
   const { z, mlp } = await context.run("cf.input_ids");
   const bank = positions === "all" ? { z, mlp } : { z: ends(context, z), mlp: ends(context, mlp) };
-  const edits = variants.flat();
-  const starts = [0];
-  for (const variant of variants) starts.push((starts.at(-1) as number) + variant.length);
-  const { variants: results } = await context.model.sweep(
-    {
-      sequences,
-      banks: [bank],
-      starts: Int32Array.from(starts),
-      layers: Int32Array.from(edits, ({ layer }) => layer),
-      heads: Int32Array.from(edits, ({ head }) => head),
-      bank: Int32Array.from(edits, () => 0),
-      freeze,
-      positions,
-      readout: { logits: "all" },
-    },
+  const { variants: results } = await runSweep(
+    context.model,
+    { sequences, variants, bank, freeze, positions, readout: { logits: "all" } },
     context.call,
   );
   return results.logits as FloatArray;
