@@ -19,14 +19,23 @@ export interface Binding {
   backward(model: ModelHandle, request: BackwardRequest, control: Control): Promise<BackwardResult>;
   sweep(model: ModelHandle, request: SweepRequest, control: Control): Promise<SweepResult>;
   /** Weight of a slot as [rows, columns] = [out, in], whatever the file's layout; vectors as [n]. */
-  readWeight(model: ModelHandle, slot: SlotRef, control: Control): Promise<FloatArray>;
+  readWeight(model: ModelHandle, slot: SlotRef<AnySlot>, control: Control): Promise<FloatArray>;
   /** Overwrites a whole weight; the inverse of readWeight. Matrices of bf16 models are rounded. */
   writeWeight(
     model: ModelHandle,
-    slot: SlotRef,
+    slot: SlotRef<AnySlot>,
     value: FloatArray,
     control: Control,
   ): Promise<void>;
+
+  /**
+   * Adds trainable weights that begin as zero: a rank adds the slots `SLOT.loraA` [rank, in] and
+   * `SLOT.loraB` [out, rank] of a layer's matrix, which then acts as W + scale B A; the slot zOffset
+   * of a layer is added to z of all heads, [heads * dHead]. They are kept in full precision.
+   */
+  addWeights(model: ModelHandle, request: AddedWeights, control: Control): Promise<void>;
+  /** Takes all added weights away. Trainers of their slices keep them, to no effect. */
+  removeWeights(model: ModelHandle, control: Control): Promise<void>;
 
   /** A key/value cache for `sequences` growing sequences; pass it to forward to continue them. */
   createCache(model: ModelHandle, sequences: number, control: Control): Promise<CacheHandle>;
@@ -198,9 +207,13 @@ export type LayerSlot =
   | "bGate"
   | "bUp"
   | "bDown";
+export type MatrixSlot = "wq" | "wk" | "wv" | "wo" | "router" | "wGate" | "wUp" | "wDown";
+/** Slots of `addWeights`. */
+export type AddedSlot = `${MatrixSlot}.loraA` | `${MatrixSlot}.loraB` | "zOffset";
+export type AnySlot = ModelSlot | LayerSlot | AddedSlot;
 /** layer is -1 for model slots. */
-export interface SlotRef {
-  readonly slot: ModelSlot | LayerSlot;
+export interface SlotRef<Slot extends string = ModelSlot | LayerSlot> {
+  readonly slot: Slot;
   readonly layer: number;
   /** Of wGate, wUp and wDown in a mixture of experts. */
   readonly expert?: number;
@@ -446,19 +459,33 @@ export interface SweepResult {
   readonly variants: SweepReadings;
 }
 
+/** What addWeights adds; `slot` is the matrix that gets factors. */
+export type AddedWeights =
+  | (SlotRef<MatrixSlot> & { readonly rank: number; readonly scale: number })
+  | SlotRef<"zOffset">;
+
 /** Rows and columns of a slot's [out, in] matrix; vectors have columns [0, 1). */
 export interface Slice extends SlotRef {
   readonly rows: readonly [start: number, stop: number];
   readonly columns: readonly [start: number, stop: number];
 }
+/** The same of what addWeights added. */
+export interface AddedSlice extends SlotRef<AddedSlot>, Pick<Slice, "rows" | "columns"> {}
 export interface TrainerRequest {
   /** Disjoint. Only these have gradients, moments, decay, and change. */
-  readonly slices: readonly Slice[];
+  readonly slices: readonly (Slice | AddedSlice)[];
 }
 export interface LossRequest {
   readonly batch: Batch;
   readonly objective: Objective;
   readonly edits?: readonly Edit[];
+  /** Not above the lowest layer with a slice. */
+  readonly start?: Start;
+  /**
+   * Blocks keep only their input for the backward pass and are computed again in it: less memory,
+   * more time, the same bits. Not together with edits.
+   */
+  readonly recompute?: boolean;
 }
 export interface AccumulateResult {
   readonly objective: number;

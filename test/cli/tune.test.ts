@@ -4,7 +4,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { TuneResult } from "../../packages/keyheads/src/results.ts";
+import type { BudgetComparison, TuneResult } from "../../packages/keyheads/src/results.ts";
+import type { CheckpointDifference } from "../../packages/keyheads/src/save/diff-checkpoints.ts";
 import { failure, json, keyheads, planted, problems, scratch, start } from "./keyheads.ts";
 
 const heads = ["--heads", "0.2,1.5"];
@@ -71,6 +72,102 @@ describe("a finished run", () => {
     expect(result).toMatchObject({ dryRun: true, plan: { steps: [{ what: "2 updates" }] } });
     expect(existsSync(out)).toBe(false);
   });
+});
+
+test("selections, the delta, merge and diff", async () => {
+  const folder = scratch();
+  const out = join(folder, "tuned");
+  const select = join(folder, "select.json");
+  writeFileSync(select, JSON.stringify({ heads: ["0.2"], matrices: ["wDown.2"] }));
+  const delta = join(folder, "delta.safetensors");
+  const more = ["--select", select, "--layers", "3", "--steps", "2", "--save-delta", delta];
+  const result = (await json(tune(out, ...more))) as unknown as TuneResult;
+  expect(result.mlps).toEqual([3]);
+  expect(result.heads).toContain("0.2");
+  expect(result.heads.filter((head) => head.startsWith("3."))).toHaveLength(
+    result.heads.length - 1,
+  );
+
+  const difference = (await json(["diff", planted, out])) as unknown as CheckpointDifference;
+  const changed = difference.changed.map(({ tensor }) => tensor);
+  expect(changed.sort()).toEqual([...result.isolation.changedTensors].sort());
+  const pieces = difference.changed.flatMap((one) => one.pieces);
+  expect(pieces).toEqual(expect.arrayContaining(["wo 0.2", "wDown 2", "wq 3.0"]));
+  expect(pieces).not.toContain("wo 0.1");
+
+  const merged = join(folder, "merged");
+  await json(["merge", planted, "--delta", delta, "--out", merged]);
+  expect(weights(merged)).toEqual(weights(out));
+  const evaluate = (...args: readonly string[]) => json(["eval", ...args, "--items", problems]);
+  const direct = await evaluate(planted, "--delta", delta, "--baseline", planted);
+  const { logprob, paired } = await evaluate(out, "--baseline", planted);
+  expect(direct).toMatchObject({ logprob, paired });
+
+  expect(await failure(tune(join(folder, "x"), "--matrices", "wq.99"), 2)).toMatch(
+    /there is no weight wq\.99; name a slot/,
+  );
+  expect(await failure(tune(join(folder, "x"), "--layers", "9-8"), 2)).toMatch(/no layer or range/);
+  const empty = join(folder, "empty.jsonl");
+  writeFileSync(empty, '{"prompt": "1 + 2 =", "answer": ""}\n');
+  expect(
+    await failure(["tune", planted, "--items", empty, ...heads, "--out", join(folder, "x")], 1),
+  ).toMatch(/line 1, has no token to learn: .*learnt: nothing/);
+});
+
+test("LoRA leaves a merged model and an adapter; offsets need a place", async () => {
+  const folder = scratch();
+  const out = join(folder, "lora");
+  const result = await json(tune(out, "--method", "lora", ...heads, "--rank", "2", "--steps", "2"));
+  expect(result).toMatchObject({
+    method: "lora",
+    adapter: `${out}-adapter`,
+    isolation: { changedTensors: [], unselectedChanged: 0 },
+    saved: { maxAbs: 0 },
+  });
+  expect(readdirSync(`${out}-adapter`).sort()).toEqual([
+    "adapter_config.json",
+    "adapter_model.safetensors",
+  ]);
+  const difference = (await json(["diff", planted, out])) as unknown as CheckpointDifference;
+  expect(difference.changed.flatMap(({ pieces }) => pieces)).toContain("wo 0.2");
+  const all = ["--method", "lora", "--modules", "wq,wv", "--steps", "1"];
+  const modules = await json(tune(join(folder, "modules"), ...all));
+  expect(modules.trainedParameters).toBeGreaterThan(result.trainedParameters as number);
+
+  expect(await failure(tune(join(folder, "x"), "--method", "offsets", ...heads), 2)).toMatch(
+    /no bias of the attention's output to hold offsets of heads; give --save-delta/,
+  );
+  const delta = join(folder, "offsets.safetensors");
+  const offsets = ["--method", "offsets", ...heads, "--steps", "2", "--save-delta", delta];
+  await json(["tune", planted, "--items", problems, "--lr", "1e-2", ...offsets]);
+  const evaluated = await json(["eval", planted, "--items", problems, "--delta", delta]);
+  const base = await json(["eval", planted, "--items", problems]);
+  expect(evaluated.logprob).toBeGreaterThan(base.logprob as number);
+});
+
+test("compare-tuning gives a table and all numbers", async () => {
+  const lines = readFileSync(problems, "utf8").trim().split("\n");
+  const folder = scratch();
+  const part = (name: string, from: number, to: number) => {
+    writeFileSync(join(folder, name), `${lines.slice(from, to).join("\n")}\n`);
+    return join(folder, name);
+  };
+  const args = [
+    ...["compare-tuning", planted, "--items", part("train.jsonl", 0, 30)],
+    ...["--test", part("test.jsonl", 30, 50), "--also", part("also.jsonl", 50, 62)],
+    ...[...heads, "--steps", "1", "--batch", "8", "--lrs", "1e-3", "--patch"],
+  ];
+  const methods = ["--methods", "precise,offsets"];
+  const result = (await json([...args, ...methods])) as unknown as BudgetComparison;
+  expect(result.methods.map(({ name }) => name)).toEqual(["precise", "offsets"]);
+  expect(result.methods[0]?.others[0]?.name).toBe("also.jsonl");
+  const { code, stdout } = await keyheads(...args, "--methods", "precise");
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^method +parameters +rate +task +change/);
+  expect(stdout).toMatch(/^the 2 heads +[\d,]+ +0\.001/m);
+  expect(await failure([...args.slice(0, 2), ...args.slice(2), "--methods", "x"], 2)).toMatch(
+    /--methods: expected a list of precise, full/,
+  );
 });
 
 test("an output that exists is refused, and is still there", async () => {

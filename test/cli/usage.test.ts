@@ -6,6 +6,7 @@ import { failure, json, keyheads, planted, problems, scratch } from "./keyheads.
 const commands = [
   ...["run", "identify", "knockout", "circuit", "transfer", "attend", "lens", "tune"],
   ...["contributions", "ov", "controls", "robustness", "pretrain", "eval"],
+  ...["compare-tuning", "merge", "diff"],
   ...["generate", "items", "report", "verify", "inspect", "doctor", "bench"],
 ];
 

@@ -46,7 +46,7 @@ export function fakeTokenizer(
 }
 
 const range = (n: number) => Array.from({ length: n }, (_, i) => String(i));
-const ascii = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
+export const ascii = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
 const wordPieces = [
   "plus",
   "minus",

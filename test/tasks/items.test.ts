@@ -11,9 +11,10 @@ import {
   writeItems,
 } from "../../packages/keyheads/src/tasks/items.ts";
 import { toRaw } from "../../packages/keyheads/src/tasks/write-items.ts";
+import { ChatTemplates } from "../../packages/keyheads/src/tokenizer/chat-template.ts";
 import { loadTokenizer } from "../../packages/keyheads/src/tokenizer/load.ts";
 import type { Tokenizer } from "../../packages/keyheads/src/tokenizer/types.ts";
-import { fakeTokenizer, gpt2Like, llama2Like, llama3Like } from "./fake-tokenizer.ts";
+import { ascii, fakeTokenizer, gpt2Like, llama2Like, llama3Like } from "./fake-tokenizer.ts";
 
 const limits = { vocab: 10_000, context: 64 };
 const planted = "test/fixtures/planted";
@@ -450,5 +451,69 @@ describe("files", () => {
     expect(again.items).toEqual(set.items);
     const nowhere = await errorOf(() => writeItems(join(folder, "no", "where"), raw));
     expect(nowhere.code).toBe("WRITE_FAILED");
+  });
+});
+
+describe("formats of others", () => {
+  const template =
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }};{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+  const chat = (source: string): Tokenizer => {
+    const templates = new ChatTemplates("the fake", new Map([["default", source]]));
+    const ids: Tokenizer["encodeChat"] = (messages, options = {}) =>
+      llama2Like.encode(templates.render(messages, options));
+    return { ...llama2Like, hasChatTemplate: true, encodeChat: ids };
+  };
+  const messages = [
+    { role: "user", content: "1 + 2" },
+    { role: "assistant", content: "3" },
+    { role: "user", content: "2 + 2" },
+    { role: "assistant", content: "4" },
+  ];
+
+  it("conversations: the last answer, with what the template writes behind it, is the answer", () => {
+    const tokenizer = chat(template);
+    const item = one({ messages }, tokenizer);
+    const text = (ids: readonly number[]) => tokenizer.decode(ids);
+    expect(text(item.promptIds)).toBe("<s><user>1 + 2;<assistant>3;<user>2 + 2;<assistant>");
+    expect(text(item.answerIds)).toBe("4;");
+  });
+
+  it.each([
+    [{ messages: messages.slice(0, 3) }, /the last must be the assistant's.*role user/],
+    [{ messages, prompt: "1 + 2" }, /one of prompt, question and messages/],
+    [{ messages: [{ content: "x" }] }, /messages\[0\]\.role/],
+    [{ messages: [] }, /messages/],
+  ])("%j is refused", (line, reason) => {
+    expect(reasonFor(JSON.stringify(line), chat(template))).toMatch(reason);
+  });
+
+  it("conversations need a template, and one that writes the answer behind the prompt", () => {
+    expect(reasonFor({ messages }, llama2Like)).toMatch(/messages: .*chat template/);
+    const closed =
+      "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}?{% endif %}";
+    expect(reasonFor({ messages }, chat(closed))).toMatch(
+      /writes the conversation otherwise .*"\?" without it and "4" with it/,
+    );
+  });
+
+  it("GSM8K's questions are put as Question and Answer", () => {
+    const item = one({ question: "1 + 2", answer: "3\n" }, fakeTokenizer(["\n", ...ascii]));
+    const text = (ids: readonly number[]) => fakeTokenizer(["\n", ...ascii]).decode(ids);
+    expect(text(item.promptIds)).toBe("Question: 1 + 2\nAnswer:");
+    expect(text(item.answerIds)).toBe(" 3\n");
+  });
+
+  it("in training an item without a token to learn is an error that shows the mask", async () => {
+    const lines: RawItem[] = [
+      { prompt: "1 + 2 = ", answer: "3" },
+      { prompt: "2 + 2 = ", answer: "" },
+    ];
+    expect(itemsFromRaw(lines, llama3Like, limits).dropped).toHaveLength(1);
+    const error = await errorOf(() =>
+      itemsFromRaw(lines, llama3Like, { ...limits, needsLabels: true }),
+    );
+    expect(error.code).toBe("BAD_ITEMS");
+    expect(error.message).toContain("line 2, has no token to learn: the answer is empty");
+    expect(error.message).toContain('not learnt: "<s>2 + 2 = " (9 tokens), learnt: nothing');
   });
 });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { AnsweredItem } from "../../packages/keyheads/src/evaluation/answers.ts";
+import { slotKey } from "../../packages/keyheads/src/load/slots.ts";
 import { type LoadOptions, Model } from "../../packages/keyheads/src/model.ts";
 import { rng } from "../../packages/keyheads/src/statistics/rng.ts";
 
@@ -44,10 +45,10 @@ export function randomItems(count: number, vocab: number, seed = 1): AnsweredIte
 /** SHA-256 of every weight, by slot: equal if and only if all bits are. */
 export async function weightBits(model: Model): Promise<Record<string, string>> {
   const bits: Record<string, string> = {};
-  for (const { slot, layer } of model.files.slots) {
-    const { buffer, byteOffset, byteLength } = await model.readWeight({ slot, layer });
+  for (const slot of model.files.slots) {
+    const { buffer, byteOffset, byteLength } = await model.readWeight(slot);
     const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-    bits[`${slot}.${layer}`] = createHash("sha256").update(bytes).digest("hex");
+    bits[slotKey(slot)] = createHash("sha256").update(bytes).digest("hex");
   }
   return bits;
 }

@@ -3,11 +3,14 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { slotKey } from "../../packages/keyheads/src/load/slots.ts";
 import { openFolder, storedIndex } from "../../packages/keyheads/src/save/stored.ts";
+import { toSelection } from "../../packages/keyheads/src/tuning/read-selection.ts";
 import {
   formatHead,
   formatHeads,
   parseHeads,
   parseMlps,
+  resolveSelection,
+  type Selection,
   selectSlices,
   sharedHeads,
 } from "../../packages/keyheads/src/tuning/selection.ts";
@@ -128,5 +131,62 @@ describe("slices", () => {
     expect(() => selectSlices(model, {})).toThrow("nothing is selected");
     expect(() => selectSlices(model, { everything: true, mlps: [0] })).toThrow("not both");
     expect(() => selectSlices(model, { mlps: [3] })).toThrow("MLP 3 does not exist");
+  });
+});
+
+describe("wider selections", () => {
+  const keys = async (name: string, selection: Selection) => {
+    const model = await openFolder(join(fixtures, name));
+    return selectSlices(model, selection).map(
+      (slice) => `${slotKey(slice)} ${slice.rows} ${slice.columns}`,
+    );
+  };
+
+  test("layers are all heads, groups and the MLP, without norms and the output's bias", async () => {
+    const { spec, files } = await openFolder(join(fixtures, "llama-gqa"));
+    const chosen = await keys("llama-gqa", { layers: [1] });
+    const slots = chosen.map((line) => line.split(" ")[0] ?? "");
+    expect([...new Set(slots)].sort()).toEqual(
+      ["wDown.1", "wGate.1", "wUp.1", "wk.1", "wo.1", "wq.1", "wv.1"].sort(),
+    );
+    const matrices = files.slots.filter(({ slot, layer }) => layer === 1 && slot.startsWith("w"));
+    expect(countParameters(selectSlices({ spec, files }, { layers: [1] }))).toBe(
+      countParameters(allSlices({ spec, files: { slots: matrices } })),
+    );
+  });
+
+  test("parts of a whole matrix are not selected twice", async () => {
+    const heads = parseHeads("1.0,1.2");
+    const whole = await keys("gpt2", { heads, matrices: ["wq.1", "finalNorm"] });
+    expect(whole.filter((line) => line.startsWith("wq"))).toHaveLength(1);
+    expect(whole.filter((line) => line.startsWith("wo"))).toHaveLength(2);
+    expect(whole.filter((line) => line.startsWith("finalNorm.-1"))).toHaveLength(1);
+    // A fused tensor of the file is three slots.
+    const fused = await keys("gpt2", { matrices: ["transformer.h.1.attn.c_attn.weight"] });
+    expect(fused.map((line) => line.split(" ")[0])).toEqual(["wq.1", "wk.1", "wv.1"]);
+  });
+
+  test("random heads are others than the named, the same for a seed", async () => {
+    const { spec } = await openFolder(join(fixtures, "gpt2"));
+    const heads = parseHeads("0.0,1.1");
+    const draw = (seed: number) =>
+      formatHeads(resolveSelection(spec, { heads, randomHeads: { count: 5, seed } }).heads ?? []);
+    expect(new Set(draw(1)).size).toBe(7);
+    expect(draw(1).slice(0, 2)).toEqual(["0.0", "1.1"]);
+    expect(draw(1)).toEqual(draw(1));
+    expect(draw(1)).not.toEqual(draw(2));
+    expect(() => resolveSelection(spec, { randomHeads: { count: 99 } })).toThrow("99 random heads");
+  });
+
+  test("as JSON", () => {
+    const json = { heads: "1.2", mlps: [0], layers: "1-2", matrices: ["wq.0"] };
+    expect(toSelection(json)).toEqual({
+      heads: [{ layer: 1, head: 2 }],
+      mlps: [0],
+      layers: [1, 2],
+      matrices: ["wq.0"],
+    });
+    expect(() => toSelection({ head: "1.2" })).toThrow(/head/);
+    expect(() => toSelection({ randomHeads: { count: 0 } })).toThrow("randomHeads.count");
   });
 });

@@ -150,9 +150,9 @@ describe("bad input", () => {
     return await tune(model, { ...settings, train: randomItems(4, 100), steps: 1, ...options });
   };
   test("is refused with a code and the remedy", async () => {
-    await expect(run({ method: "lora" })).rejects.toMatchObject({
+    await expect(run({ method: "sparse" as "full" })).rejects.toMatchObject({
       code: "USAGE",
-      message: expect.stringContaining("lora is not available in this version"),
+      message: expect.stringContaining('method "sparse" does not exist; use precise, full'),
     });
     await expect(run({ train: [] })).rejects.toMatchObject({ code: "BAD_ITEMS" });
     const items = [...randomItems(3, 100), { id: "q", line: 9, promptIds: [1], answerIds: [] }];

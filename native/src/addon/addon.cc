@@ -218,6 +218,44 @@ Napi::Value write_weight(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value add_weights(const Napi::CallbackInfo& info) {
+  return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
+    const Reader r = Reader::of(info[1], "request");
+    const bool low_rank = r.has("rank");
+    const SlotRef slot = to_slot(r);
+    if (!low_rank && slot.slot != "zOffset") {
+      fail("BAD_ARGUMENT", "request: expected a rank, or the slot zOffset, found ", slot.slot);
+    }
+    return run<Planned::yes>(
+        info.Env(), to_control(info[2]), m.memory_budget,
+        [m, slot, low_rank, rank = low_rank ? r.integer("rank") : 0,
+         scale = low_rank ? r.number("scale") : 0](Context& ctx) {
+          if (ctx.planning) return true;
+          m.model->check_weights(ctx);
+          Weights<T>& weights = m.model->weights;
+          if (low_rank) {
+            weights.add_low_rank(slot, rank, scale);
+          } else {
+            weights.add_z_offset(slot.layer, m.model->spec.q_width());
+          }
+          return true;
+        },
+        nothing);
+  });
+}
+
+Napi::Value remove_weights(const Napi::CallbackInfo& info) {
+  return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
+    return run(
+        info.Env(), to_control(info[1]), m.memory_budget,
+        [m](Context&) {
+          m.model->weights.remove_additions();
+          return true;
+        },
+        nothing);
+  });
+}
+
 Napi::Value create_cache(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
     const int sequences = handle_of(info[1]);
@@ -251,8 +289,9 @@ Napi::Value accumulate(const Napi::CallbackInfo& info) {
     return run<Planned::yes>(
         info.Env(), control, t.memory_budget,
         [t, batch = to_batch(r.child("batch")), edits,
-         objective = to_objective<T>(r.child("objective"))](Context& ctx) {
-          return t.trainer->accumulate(ctx, batch, edits, objective);
+         objective = to_objective<T>(r.child("objective")), range = to_range<T>(r),
+         recompute = r.boolean("recompute", false)](Context& ctx) {
+          return t.trainer->accumulate(ctx, batch, edits, objective, range, recompute);
         },
         [](Napi::Env env, Environment&, BackwardResult<T> result) -> Napi::Value {
           return to_js_backward(env, std::move(result));
@@ -375,6 +414,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add.operator()<sweep_export>("sweep");
   add.operator()<read_weight>("readWeight");
   add.operator()<write_weight>("writeWeight");
+  add.operator()<add_weights>("addWeights");
+  add.operator()<remove_weights>("removeWeights");
   add.operator()<create_cache>("createCache");
   add.operator()<create_trainer>("createTrainer");
   add.operator()<accumulate>("accumulate");

@@ -14,6 +14,7 @@ struct Tensor {
   Mat<T> m;
 
   Tensor() = default;
+  Tensor(std::shared_ptr<void> held, Mat<T> view) : hold(std::move(held)), m(view) {}
   Tensor(int64_t rows, int64_t cols)
       : hold(allocate(static_cast<size_t>(rows * cols) * sizeof(T), Purpose::work)),
         m{static_cast<T*>(hold.get()), rows, cols, cols} {}

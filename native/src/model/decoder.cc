@@ -68,7 +68,9 @@ Var<T> Decoder<T>::attention_z(int64_t layer, typename Block<T>::Qkv qkv) {
   const Var<T> v = tap(Hook::v, layer, qkv.v);
   const Var<T> z = attend(layer, block_.placed_queries(layer, q, positions_),
                           block_.placed_keys(layer, k, positions_), v);
-  return tap(Hook::z, layer, graph_.constant_if(graph_.rules().constant_z, z));
+  return tap(Hook::z, layer,
+             graph_.constant_if(graph_.rules().constant_z,
+                                graph_.add_bias(z, model_.weights.layers[layer].z_offset)));
 }
 
 template <class T>
@@ -94,7 +96,27 @@ Var<T> Decoder<T>::block(int64_t layer, Var<T> x, const std::vector<int32_t>* on
 }
 
 template <class T>
-Var<T> Decoder<T>::run(const std::vector<int32_t>& rows, const Range<T>& range) {
+Var<T> Decoder<T>::recomputed_block(int64_t layer, const Var<T>& x,
+                                    const std::vector<int32_t>* only) {
+  if (!x.grad && !graph_.selects(layer)) return block(layer, x, only);
+  const Var<T> seen =
+      graph_.with_tape(nullptr, [&] { return block(layer, graph_.constant(x.value), only); });
+  const Var<T> y{seen.value, std::make_shared<Grad<T>>()};
+  graph_.tape()->record([this, layer, x, only, grad = y.grad] {
+    if (!grad->tensor) return;
+    Tape inner;
+    graph_.with_tape(&inner, [&] {
+      const Var<T> again = block(layer, x, only);
+      again.grad->tensor = std::move(grad->tensor);
+      return 0;
+    });
+    inner.run_backward();
+  });
+  return y;
+}
+
+template <class T>
+Var<T> Decoder<T>::run(const std::vector<int32_t>& rows, const Range<T>& range, bool recompute) {
   check_range(range);
   const int64_t last = spec_.layers - 1;
   // Nobody sees the rows of the last block that are not read.
@@ -105,7 +127,8 @@ Var<T> Decoder<T>::run(const std::vector<int32_t>& rows, const Range<T>& range) 
                             : embed_tokens(model_, graph_, taps_, batch_.tokens, positions_);
   const int64_t end = range.stops() ? range.last : spec_.layers;
   for (int64_t layer = range.first; layer < end; ++layer) {
-    x = block(layer, x, prune && layer == last ? &rows : nullptr);
+    const std::vector<int32_t>* only = prune && layer == last ? &rows : nullptr;
+    x = recompute ? recomputed_block(layer, x, only) : block(layer, x, only);
     if (graph_.context().progress) graph_.context().progress(layer + 1, spec_.layers);
   }
   for (int64_t item = 0; cache_ && item < batch_.items(); ++item) {

@@ -19,7 +19,9 @@ class Decoder {
   Var<T> block(int64_t layer, Var<T> x) { return block(layer, std::move(x), nullptr); }
   // The final norm of the given rows of the last resid_post; of a range that stops, every row of
   // the stream that enters the layer it stops before. Appends to the cache.
-  Var<T> run(const std::vector<int32_t>& rows, const Range<T>& range = {});
+  // With `recompute`, what blocks keep for the backward pass is computed again in it, block by
+  // block; the bits are the same. Not together with hooks.
+  Var<T> run(const std::vector<int32_t>& rows, const Range<T>& range = {}, bool recompute = false);
   // The same from the last resid_post.
   Var<T> final_norm(const Var<T>& x, const std::vector<int32_t>& rows);
 
@@ -29,6 +31,7 @@ class Decoder {
   }
   // With `only`, everything behind attention is computed for these rows alone.
   Var<T> block(int64_t layer, Var<T> x, const std::vector<int32_t>* only);
+  Var<T> recomputed_block(int64_t layer, const Var<T>& x, const std::vector<int32_t>* only);
   void check_range(const Range<T>& range) const;
   Var<T> attention_z(int64_t layer, typename Block<T>::Qkv qkv);
   Var<T> attend(int64_t layer, const Var<T>& q, const Var<T>& k, const Var<T>& v);

@@ -85,6 +85,61 @@ void weigh_residual(const Var<T>& x, const Objective<T>& objective, BackwardResu
   }
 }
 
+// The gradient of an objective of logits; nothing where none is wanted.
+template <class T>
+Tensor<T> weigh_cross_entropy(Context& ctx, const Var<T>& logits, const Objective<T>& objective,
+                              T* loss) {
+  Tensor<T> dlogits = logits.grad ? Tensor<T>(logits.rows(), logits.cols()) : Tensor<T>();
+  ops::cross_entropy(ctx, ops::CrossEntropy<T>{.loss = loss,
+                                               .dlogits = dlogits.m,
+                                               .logits = logits.m(),
+                                               .targets = objective.targets.data(),
+                                               .weights = objective.weights.data()});
+  return dlogits;
+}
+
+template <class T>
+Tensor<T> weigh_logits(const Var<T>& logits, const Objective<T>& objective,
+                       BackwardResult<T>& result) {
+  const int64_t rows = logits.rows();
+  const auto width = static_cast<int64_t>(objective.targets.size()) / rows;
+  Tensor<T> dlogits = logits.grad ? Tensor<T>::zeros(rows, logits.cols()) : Tensor<T>();
+  for (int64_t r = 0; r < rows; ++r) {
+    double sum = 0;
+    for (int64_t j = r * width; j < (r + 1) * width; ++j) {
+      sum += static_cast<double>(objective.weights[j]) * logits.m().row(r)[objective.targets[j]];
+      if (dlogits) dlogits.m.row(r)[objective.targets[j]] += objective.weights[j];
+    }
+    result.per_row[r] = static_cast<T>(sum);
+    result.objective += sum;
+  }
+  return dlogits;
+}
+
+// Objectives of logits, given the final norm of the rows. Capped logits keep their gradient's rule
+// on the tape; the cross entropy of others never has all of them in memory.
+template <class T>
+void weigh_readout(Graph<T>& graph, const Model<T>& model, const Var<T>& normed,
+                   const Objective<T>& objective, BackwardResult<T>& result) {
+  const Weights<T>& w = model.weights;
+  const auto cap = static_cast<T>(model.spec.logit_cap);
+  const bool entropy = objective.kind == ObjectiveKind::cross_entropy;
+  result.per_row.resize(static_cast<size_t>(normed.rows()));
+  T* terms = result.per_row.data();
+  if (entropy && cap == 0) {
+    graph.cross_entropy(normed, *w.unembed, w.unembed_bias, objective.targets.data(),
+                        objective.weights.data(), terms);
+  } else {
+    const Var<T> logits = graph.soft_cap(graph.linear(normed, *w.unembed, w.unembed_bias), cap);
+    Tensor<T> dlogits = entropy ? weigh_cross_entropy(graph.context(), logits, objective, terms)
+                                : weigh_logits(logits, objective, result);
+    if (logits.grad) logits.grad->tensor = std::move(dlogits);
+  }
+  for (size_t r = 0; entropy && r < result.per_row.size(); ++r) {
+    result.objective += static_cast<double>(objective.weights[r]) * terms[r];
+  }
+}
+
 }  // namespace
 
 int64_t logits_width(const Readout& readout, int64_t rows, int64_t vocab) {
@@ -162,7 +217,10 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
                            const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
                            const std::vector<Site>& gradients, const Objective<T>& objective,
                            const SliceMap<T>* slices, const Range<T>& range,
-                           const BackwardRules& rules) {
+                           const BackwardRules& rules, bool recompute) {
+  if (recompute && !(captures.empty() && edits.empty() && gradients.empty())) {
+    fail("BAD_ARGUMENT", "recompute: a block with hooks would fire them twice; leave it out");
+  }
   Tape tape;
   Graph<T> graph(ctx, &tape, slices, rules);
   Taps<T> taps(ctx, model.spec, batch, captures, edits, gradients, range);
@@ -193,35 +251,9 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
   if (of_residual) {
     weigh_residual(decoder.run({}, range), objective, result);
   } else {
-    const Var<T> normed = decoder.run(objective.rows, range);
-    const Var<T> logits =
-        graph.soft_cap(graph.linear(normed, *model.weights.unembed, model.weights.unembed_bias),
-                       static_cast<T>(model.spec.logit_cap));
-    result.per_row.resize(static_cast<size_t>(rows));
-    Tensor<T> dlogits = logits.grad ? Tensor<T>(rows, vocab) : Tensor<T>();
-    if (objective.kind == ObjectiveKind::cross_entropy) {
-      ops::cross_entropy(ctx, ops::CrossEntropy<T>{.loss = result.per_row.data(),
-                                                   .dlogits = dlogits.m,
-                                                   .logits = logits.m(),
-                                                   .targets = objective.targets.data(),
-                                                   .weights = objective.weights.data()});
-      for (int64_t r = 0; r < rows; ++r) {
-        result.objective += static_cast<double>(objective.weights[r]) * result.per_row[r];
-      }
-    } else {
-      if (dlogits) dlogits = Tensor<T>::zeros(rows, vocab);
-      for (int64_t r = 0; r < rows; ++r) {
-        double sum = 0;
-        for (int64_t j = r * width; j < (r + 1) * width; ++j) {
-          sum +=
-              static_cast<double>(objective.weights[j]) * logits.m().row(r)[objective.targets[j]];
-          if (dlogits) dlogits.m.row(r)[objective.targets[j]] += objective.weights[j];
-        }
-        result.per_row[r] = static_cast<T>(sum);
-        result.objective += sum;
-      }
-    }
-    if (logits.grad) logits.grad->tensor = dlogits;
+    const Var<T> normed = decoder.run(objective.rows, range, recompute);
+    taps.check_all_fired();
+    weigh_readout(graph, model, normed, objective, result);
   }
   taps.check_all_fired();
   check_cancelled(ctx);
@@ -231,16 +263,16 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
   return result;
 }
 
-#define INSTANTIATE(T)                                                                       \
-  template void read_logits(Context&, const Model<T>&, Mat<const T>, const Readout&,         \
-                            const ReadoutView<T>&);                                          \
-  template ForwardResult<T> forward(Context&, const Model<T>&, const Batch&,                 \
-                                    const std::vector<Site>&, const std::vector<Edit<T>>&,   \
-                                    const Readout&, KvCache<T>*, const Range<T>&);           \
-  template BackwardResult<T> backward(Context&, const Model<T>&, const Batch&,               \
-                                      const std::vector<Site>&, const std::vector<Edit<T>>&, \
-                                      const std::vector<Site>&, const Objective<T>&,         \
-                                      const SliceMap<T>*, const Range<T>&, const BackwardRules&);
+#define INSTANTIATE(T)                                                                     \
+  template void read_logits(Context&, const Model<T>&, Mat<const T>, const Readout&,       \
+                            const ReadoutView<T>&);                                        \
+  template ForwardResult<T> forward(Context&, const Model<T>&, const Batch&,               \
+                                    const std::vector<Site>&, const std::vector<Edit<T>>&, \
+                                    const Readout&, KvCache<T>*, const Range<T>&);         \
+  template BackwardResult<T> backward(                                                     \
+      Context&, const Model<T>&, const Batch&, const std::vector<Site>&,                   \
+      const std::vector<Edit<T>>&, const std::vector<Site>&, const Objective<T>&,          \
+      const SliceMap<T>*, const Range<T>&, const BackwardRules&, bool);
 INSTANTIATE(float)
 INSTANTIATE(double)
 #undef INSTANTIATE

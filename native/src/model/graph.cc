@@ -1,5 +1,6 @@
 #include "model/graph.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "ops/activation.h"
@@ -7,6 +8,7 @@
 #include "ops/elementwise.h"
 #include "ops/embed.h"
 #include "ops/linear.h"
+#include "ops/loss.h"
 #include "ops/norm.h"
 #include "ops/rotary.h"
 #include "ops/soft_cap.h"
@@ -65,7 +67,7 @@ Var<T> Graph<T>::embed(const Parameter<T>& w, const std::vector<int32_t>& ids, T
   const Slices* slices = slices_of(&w);
   Var<T> y = result(std::move(value), slices != nullptr);
   if (y.grad) {
-    tape_->record([this, y, slices, ids, factor] {
+    tape_->record([this, y = y.shape(), slices, ids, factor] {
       if (!y.grad->tensor) return;
       for (const auto& s : *slices) {
         ops::embed_backward(ctx_, ops::EmbedBackward<T>{.dw = s.gradient,
@@ -86,7 +88,7 @@ Var<T> Graph<T>::add(const Var<T>& a, const Var<T>& b) {
   ops::add(ctx_, ops::Add<T>{.y = value.m, .a = a.m(), .b = b.m()});
   Var<T> y = result(std::move(value), a.grad || b.grad);
   if (y.grad) {
-    tape_->record([this, a, b, y] {
+    tape_->record([this, a = a.shape(), b = b.shape(), y = y.shape()] {
       if (!y.grad->tensor) return;
       if (a.grad) contribute<T>(ctx_, a, y.grad->tensor.m);
       if (b.grad) contribute<T>(ctx_, b, y.grad->tensor.m);
@@ -96,7 +98,80 @@ Var<T> Graph<T>::add(const Var<T>& a, const Var<T>& b) {
 }
 
 template <class T>
+void Graph<T>::cross_entropy(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias,
+                             const int32_t* targets, const T* weights, T* loss) {
+  const Slices* weight_slices = slices_of(&w);
+  const Slices* bias_slices = slices_of(bias);
+  const bool wanted = tape_ && (x.grad || weight_slices || bias_slices);
+  bool accumulate = false;
+  const Mat<T> dx = wanted && x.grad ? x.grad->target(x.rows(), x.cols(), accumulate) : Mat<T>{};
+  Tensor<T> logits(std::min(kLossRows, x.rows()), w.w.n);
+  for (int64_t first = 0; first < x.rows(); first += kLossRows) {
+    check_cancelled(ctx_);
+    const int64_t rows = std::min(kLossRows, x.rows() - first);
+    const Mat<const T> part{x.m().row(first), rows, x.cols(), x.m().stride};
+    const Mat<T> here{logits.data(), rows, w.w.n, w.w.n};
+    ops::linear(ctx_, ops::Linear<T>{
+                          .y = here, .x = part, .w = w.w, .bias = bias ? bias->vector() : nullptr});
+    ops::cross_entropy(ctx_, ops::CrossEntropy<T>{.loss = loss + first,
+                                                  .dlogits = wanted ? here : Mat<T>{},
+                                                  .logits = here,
+                                                  .targets = targets + first,
+                                                  .weights = weights + first});
+    if (!wanted) continue;
+    bias_backward(bias_slices, here);
+    weight_backward(weight_slices, here, part);
+    if (!dx.data) continue;
+    ops::linear_input_grad(ctx_,
+                           ops::LinearInputGrad<T>{.dx = {dx.row(first), rows, dx.cols, dx.stride},
+                                                   .dy = here,
+                                                   .w = w.w,
+                                                   .accumulate = accumulate});
+  }
+}
+
+template <class T>
+void Graph<T>::weight_backward(const Slices* slices, Mat<const T> dy, Mat<const T> x) {
+  if (!slices) return;
+  for (const auto& s : *slices) {
+    ops::linear_weight_grad(
+        ctx_, ops::LinearWeightGrad<T>{.dw = s.gradient, .dy = dy, .x = x, .n0 = s.n0, .k0 = s.k0});
+  }
+}
+
+template <class T>
+bool Graph<T>::selects(int64_t layer) const {
+  if (!slices_) return false;
+  return std::any_of(slices_->begin(), slices_->end(),
+                     [&](const auto& entry) { return entry.first->ref.layer == layer; });
+}
+
+template <class T>
 Var<T> Graph<T>::linear(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias) {
+  const Var<T> y = dense(x, w, bias);
+  if (!w.low_rank) return y;
+  const LowRank<T>& factors = *w.low_rank;
+  return add_factor(y, dense(dense(x, *factors.a, nullptr), *factors.b, nullptr), factors.scale);
+}
+
+// The sum has y's memory and y's gradient: only that of u is another one.
+template <class T>
+Var<T> Graph<T>::add_factor(const Var<T>& y, const Var<T>& u, T factor) {
+  ops::add_scaled(ctx_, ops::AddScaled<T>{.y = y.m(), .x = u.m(), .factor = factor});
+  if (!u.grad) return y;
+  const Var<T> sum{y.value, y.grad ? y.grad : std::make_shared<Grad<T>>()};
+  tape_->record([this, sum = sum.shape(), u = u.shape(), factor] {
+    if (!sum.grad->tensor) return;
+    const Mat<const T> dy = sum.grad->tensor.m;
+    Tensor<T> du = Tensor<T>::zeros(dy.rows, dy.cols);
+    ops::add_scaled(ctx_, ops::AddScaled<T>{.y = du.m, .x = dy, .factor = factor});
+    contribute<T>(ctx_, u, du.m);
+  });
+  return sum;
+}
+
+template <class T>
+Var<T> Graph<T>::dense(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias) {
   Tensor<T> value(x.rows(), w.w.n);
   ops::linear(
       ctx_,
@@ -105,17 +180,12 @@ Var<T> Graph<T>::linear(const Var<T>& x, const Parameter<T>& w, const Parameter<
   const Slices* bias_slices = slices_of(bias);
   Var<T> y = result(std::move(value), x.grad || weight_slices || bias_slices);
   if (y.grad) {
-    tape_->record([this, x, y, &w, weight_slices, bias_slices] {
+    tape_->record([this, x = weight_slices ? x : x.shape(), y = y.shape(), &w, weight_slices,
+                   bias_slices] {
       if (!y.grad->tensor) return;
       const Mat<const T> dy = y.grad->tensor.m;
       bias_backward(bias_slices, dy);
-      if (weight_slices) {
-        for (const auto& s : *weight_slices) {
-          ops::linear_weight_grad(
-              ctx_, ops::LinearWeightGrad<T>{
-                        .dw = s.gradient, .dy = dy, .x = x.m(), .n0 = s.n0, .k0 = s.k0});
-        }
-      }
+      weight_backward(weight_slices, dy, x.m());
       if (x.grad) {
         bool accumulate;
         const Mat<T> dx = x.grad->target(x.rows(), x.cols(), accumulate);
@@ -148,7 +218,7 @@ Var<T> Graph<T>::norm(const Var<T>& x, const Parameter<T>& gain, const Parameter
   const Slices* bias_slices = slices_of(bias);
   Var<T> y = result(std::move(value), x.grad || gain_slices || bias_slices);
   if (y.grad) {
-    tape_->record([this, x, y, mean, scale, &gain, gain_slices, bias_slices, kind] {
+    tape_->record([this, x, y = y.shape(), mean, scale, &gain, gain_slices, bias_slices, kind] {
       if (!y.grad->tensor) return;
       const int64_t c = x.cols();
       Tensor<T> dgain = gain_slices ? Tensor<T>::zeros(c, 1) : Tensor<T>();
@@ -236,7 +306,7 @@ Var<T> Graph<T>::norm_affine(const Var<T>& n, const Parameter<T>& gain, const Pa
   const Slices* bias_slices = slices_of(bias);
   Var<T> y = result(std::move(value), n.grad || gain_slices || bias_slices);
   if (y.grad) {
-    tape_->record([this, n, y, &gain, gain_slices, bias_slices, kind] {
+    tape_->record([this, n, y = y.shape(), &gain, gain_slices, bias_slices, kind] {
       if (!y.grad->tensor) return;
       Tensor<T> dgain = Tensor<T>::zeros(n.cols(), 1), dbias = Tensor<T>::zeros(n.cols(), 1);
       Tensor<T> dn(n.rows(), n.cols());
@@ -276,7 +346,7 @@ Var<T> Graph<T>::rotary(const Var<T>& x, const std::vector<int32_t>& positions,
   rotate(x.m(), value.m, 1);
   Var<T> y = result(std::move(value), x.grad != nullptr);
   if (y.grad) {
-    tape_->record([this, x, y, rotate] {
+    tape_->record([this, x = x.shape(), y = y.shape(), rotate] {
       if (!y.grad->tensor) return;
       Tensor<T> dx(x.rows(), x.cols());
       rotate(y.grad->tensor.m, dx.m, -1);
@@ -293,7 +363,7 @@ Var<T> Graph<T>::activate(const Var<T>& x, const Var<T>& linear, ops::Activation
                 ops::Activate<T>{.y = value.m, .x = x.m(), .linear = linear.m(), .kind = kind});
   Var<T> y = result(std::move(value), x.grad || linear.grad);
   if (y.grad) {
-    tape_->record([this, x, linear, y, kind] {
+    tape_->record([this, x, linear, y = y.shape(), kind] {
       if (!y.grad->tensor) return;
       Tensor<T> dx(x.rows(), x.cols()), dlinear;
       if (linear.value) dlinear = Tensor<T>(x.rows(), x.cols());
@@ -318,7 +388,7 @@ Var<T> Graph<T>::soft_cap(const Var<T>& x, T cap) {
   ops::soft_cap(ctx_, ops::SoftCap<T>{.y = value.m, .x = x.m(), .cap = cap});
   Var<T> y = result(std::move(value), x.grad != nullptr);
   if (y.grad) {
-    tape_->record([this, x, y, cap] {
+    tape_->record([this, x = x.shape(), y, cap] {
       if (!y.grad->tensor) return;
       Tensor<T> dx(x.rows(), x.cols());
       ops::soft_cap_backward(ctx_, ops::SoftCapBackward<T>{
@@ -347,7 +417,7 @@ Var<T> Graph<T>::attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, co
   const bool through_pattern = !rules_.constant_patterns;
   Var<T> y = result(std::move(value), (through_pattern && (q.grad || k.grad)) || v.grad);
   if (y.grad) {
-    tape_->record([this, q, k, v, y, a, through_pattern] {
+    tape_->record([this, q, k, v, y = y.shape(), a, through_pattern] {
       if (!y.grad->tensor) return;
       Tensor<T> dq(q.rows(), q.cols()), dk(k.rows(), k.cols()), dv(v.rows(), v.cols());
       ops::attention_backward(
@@ -432,7 +502,7 @@ Var<T> Graph<T>::attention_softmax(const Var<T>& scores, const Heads& a,
                                                         .heads = a.heads});
   Var<T> y = result(std::move(value), scores.grad && !rules_.constant_patterns);
   if (y.grad) {
-    tape_->record([this, scores, y, a, &offsets, count] {
+    tape_->record([this, scores = scores.shape(), y, a, &offsets, count] {
       if (!y.grad->tensor) return;
       Tensor<T> d(1, scores.cols());
       ops::attention_softmax_backward(
@@ -465,7 +535,7 @@ Var<T> Graph<T>::attention_mix(const Var<T>& pattern, const Var<T>& v, const Hea
                                                 .width = a.width});
   Var<T> y = result(std::move(value), pattern.grad || v.grad);
   if (y.grad) {
-    tape_->record([this, pattern, v, y, a, &offsets, count] {
+    tape_->record([this, pattern, v, y = y.shape(), a, &offsets, count] {
       if (!y.grad->tensor) return;
       Tensor<T> dpattern(1, pattern.cols()), dv(v.rows(), v.cols());
       ops::attention_mix_backward(ctx_,

@@ -2,6 +2,7 @@
 // records the op's backward beside it.
 #pragma once
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "base/context.h"
@@ -39,6 +40,15 @@ class Graph {
       : ctx_(ctx), tape_(tape), slices_(slices), rules_(rules) {}
 
   Tape* tape() const { return tape_; }
+  // What `make` gives while it records on another tape; null: it records nothing.
+  template <class Make>
+  auto with_tape(Tape* tape, const Make& make) {
+    Tape* const outer = std::exchange(tape_, tape);
+    const auto restore = std::shared_ptr<void>(nullptr, [&](void*) { tape_ = outer; });
+    return make();
+  }
+  // Whether a trainer has a slice in this layer.
+  bool selects(int64_t layer) const;
   Context& context() const { return ctx_; }
   const BackwardRules& rules() const { return rules_; }
 
@@ -51,7 +61,12 @@ class Graph {
   // factor W[ids[m]]
   Var<T> embed(const Parameter<T>& w, const std::vector<int32_t>& ids, T factor);
   Var<T> add(const Var<T>& a, const Var<T>& b);
-  // x W^T + bias; `bias` may be null
+  // loss[r] = cross entropy of softmax(x W^T + bias) with targets[r]. Its gradient, times
+  // weights[r], goes to x, W and bias at once: so no more than kLossRows rows of logits ever exist.
+  static constexpr int64_t kLossRows = 256;
+  void cross_entropy(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias,
+                     const int32_t* targets, const T* weights, T* loss);
+  // x W^T + bias, and what the weight's low-rank factors add; `bias` may be null
   Var<T> linear(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias);
   // Constants of a norm (ops/norm.h).
   struct NormKind {
@@ -123,11 +138,15 @@ class Graph {
  private:
   using Slices = std::vector<GradientSlice<T>>;
   const Slices* slices_of(const Parameter<T>* p) const;
+  Var<T> dense(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias);
+  // y + factor u, in y's memory
+  Var<T> add_factor(const Var<T>& y, const Var<T>& u, T factor);
   // A value that has a gradient if any of the conditions holds.
   Var<T> result(Tensor<T> value, bool wants_gradient) const;
   // Adds a dense gradient vector to the selected parts of a one-column weight.
   void add_vector(const Slices& slices, const T* gradient) const;
   void bias_backward(const Slices* slices, Mat<const T> dy);
+  void weight_backward(const Slices* slices, Mat<const T> dy, Mat<const T> x);
   void copy_backward(const Var<T>& x, const Var<T>& y, int64_t rows, int64_t cols,
                      void (*move)(Mat<const T> dy, Mat<T> dx, int64_t heads), int64_t heads);
 

@@ -60,7 +60,7 @@ template <class T>
 void Graph<T>::copy_backward(const Var<T>& x, const Var<T>& y, int64_t rows, int64_t cols,
                              void (*move)(Mat<const T>, Mat<T>, int64_t), int64_t heads) {
   if (!y.grad) return;
-  tape_->record([this, x, y, rows, cols, move, heads] {
+  tape_->record([this, x = x.shape(), y = y.shape(), rows, cols, move, heads] {
     if (!y.grad->tensor) return;
     Tensor<T> dx(rows, cols);
     if (!ctx_.planning) move(y.grad->tensor.m, dx.m, heads);
@@ -108,7 +108,7 @@ template <class T>
 Var<T> Graph<T>::reshape(const Var<T>& x, int64_t rows, int64_t cols) {
   Var<T> y = result(x.value.reshaped(rows, cols), x.grad != nullptr);
   if (y.grad) {
-    tape_->record([this, x, y] {
+    tape_->record([this, x = x.shape(), y = y.shape()] {
       if (y.grad->tensor) {
         contribute<T>(ctx_, x, y.grad->tensor.reshaped(x.rows(), x.cols()).m);
       }
@@ -128,7 +128,7 @@ Var<T> Graph<T>::gather_rows(const Var<T>& x, const std::vector<int32_t>& rows) 
   ops::gather_rows(ctx_, ops::GatherRows<T>{.y = value.m, .x = x.m(), .rows = rows.data()});
   Var<T> y = result(std::move(value), x.grad != nullptr);
   if (y.grad) {
-    tape_->record([this, x, y, rows] {
+    tape_->record([this, x = x.shape(), y = y.shape(), rows] {
       if (!y.grad->tensor) return;
       Tensor<T> dx = Tensor<T>::zeros(x.rows(), x.cols());
       ops::scatter_rows(ctx_,
@@ -151,7 +151,7 @@ Var<T> Graph<T>::add_bias(const Var<T>& x, const Parameter<T>* bias) {
   const Slices* slices = slices_of(bias);
   Var<T> y = result(std::move(value), x.grad || slices);
   if (y.grad) {
-    tape_->record([this, x, y, slices] {
+    tape_->record([this, x = x.shape(), y = y.shape(), slices] {
       if (!y.grad->tensor) return;
       bias_backward(slices, y.grad->tensor.m);
       if (x.grad) contribute<T>(ctx_, x, y.grad->tensor.m);

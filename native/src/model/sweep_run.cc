@@ -181,15 +181,17 @@ Var<T> SweepRun<T>::attend(int64_t layer, const Var<T>& x, SweepPhase<T>& phase)
     pattern.size += spec_.heads * n * (past + n);
   }
   const typename Graph<T>::Heads heads = block.heads(layer, segments);
+  const Parameter<T>* offset = model_.weights.layers[layer].z_offset;
   if (!phase.taps.wanted(Hook::attn_scores, layer) && !phase.taps.wanted(Hook::pattern, layer)) {
-    return phase.tap(Hook::z, graph_.attention(q, k, v, heads));
+    return phase.tap(Hook::z, graph_.add_bias(graph_.attention(q, k, v, heads), offset));
   }
   const Var<T> scores =
       phase.tap(Hook::attn_scores,
                 graph_.attention_scores(q, k, heads, pattern.offsets, pattern.size), &pattern);
   const Var<T> weights =
       phase.tap(Hook::pattern, graph_.attention_softmax(scores, heads, pattern.offsets), &pattern);
-  return phase.tap(Hook::z, graph_.attention_mix(weights, v, heads, pattern.offsets));
+  return phase.tap(
+      Hook::z, graph_.add_bias(graph_.attention_mix(weights, v, heads, pattern.offsets), offset));
 }
 
 // Pieces of variants that have an edit in the range, or all if something there is captured.

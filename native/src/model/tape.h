@@ -32,6 +32,9 @@ struct Var {
   Mat<T> m() const { return value.m; }
   int64_t rows() const { return value.rows(); }
   int64_t cols() const { return value.cols(); }
+
+  // Rows, columns and gradient, without the value: what a step keeps that does not read it.
+  Var shape() const { return {Tensor<T>(nullptr, {nullptr, rows(), cols(), cols()}), grad}; }
 };
 
 class Tape {

@@ -1,5 +1,8 @@
 #include "model/weights.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "base/check.h"
 #include "ops/linear.h"
 
@@ -7,9 +10,9 @@ namespace keyheads {
 namespace {
 
 template <class T>
-std::unique_ptr<Parameter<T>> make_parameter(const SlotRef& ref, int64_t rows, int64_t cols,
+std::shared_ptr<Parameter<T>> make_parameter(const SlotRef& ref, int64_t rows, int64_t cols,
                                              Storage storage) {
-  auto p = std::make_unique<Parameter<T>>();
+  auto p = std::make_shared<Parameter<T>>();
   p->ref = ref;
   p->w = {nullptr, rows, cols, cols == 1 ? Storage::full : storage};
   p->hold = allocate(static_cast<size_t>(p->w.bytes()), Purpose::weights);
@@ -87,7 +90,8 @@ Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSour
              .mlp = mlp(-1),
              .mlp_post_norm = slot("mlpPostNorm"),
              .router = slot("router"),
-             .experts = {}};
+             .experts = {},
+             .z_offset = nullptr};
     for (int64_t e = 0; e < spec.experts; ++e) layer.experts.push_back(mlp(e));
   }
   if (!given.empty()) {
@@ -106,6 +110,55 @@ const Parameter<T>& Weights<T>::at(const SlotRef& ref) const {
   const auto* parameter = find(ref);
   if (!parameter) fail("BAD_ARGUMENT", "this model has no weight ", describe(ref));
   return *parameter;
+}
+
+template <class T>
+std::shared_ptr<const Parameter<T>> Weights<T>::share(const SlotRef& ref) const {
+  at(ref);
+  return all_.find(ref)->second;
+}
+
+template <class T>
+Parameter<T>& Weights<T>::add(const SlotRef& ref, int64_t rows, int64_t cols) {
+  if (find(ref)) fail("BAD_ARGUMENT", "this model has ", describe(ref), " already");
+  auto parameter = make_parameter<T>(ref, rows, cols, Storage::full);
+  if (!MemoryPlan::active()) {
+    std::memset(parameter->w.data, 0, static_cast<size_t>(parameter->w.bytes()));
+  }
+  additions_.push_back(ref);
+  return *(all_[ref] = std::move(parameter));
+}
+
+template <class T>
+void Weights<T>::add_low_rank(const SlotRef& ref, int64_t rank, double scale) {
+  const Parameter<T>& w = at(ref);
+  if (ref.layer < 0 || w.w.k == 1 || w.low_rank) {
+    fail("BAD_ARGUMENT", describe(ref), " cannot be given low-rank factors: ",
+         w.low_rank ? "it has some" : "it is no matrix of a layer");
+  }
+  if (rank < 1 || rank > std::min(w.w.n, w.w.k)) {
+    fail("BAD_ARGUMENT", "rank ", rank, " of ", describe(ref), ": expected 1 to ",
+         std::min(w.w.n, w.w.k));
+  }
+  const Parameter<T>& a = add({ref.slot + ".loraA", ref.layer, ref.expert}, rank, w.w.k);
+  const Parameter<T>& b = add({ref.slot + ".loraB", ref.layer, ref.expert}, w.w.n, rank);
+  all_.at(ref)->low_rank = LowRank<T>{&a, &b, static_cast<T>(scale)};
+}
+
+template <class T>
+void Weights<T>::add_z_offset(int64_t layer, int64_t width) {
+  if (layer < 0 || layer >= static_cast<int64_t>(layers.size())) {
+    fail("BAD_ARGUMENT", "layer ", layer, ": expected 0 to ", layers.size() - 1);
+  }
+  layers[static_cast<size_t>(layer)].z_offset = &add({"zOffset", layer}, width, 1);
+}
+
+template <class T>
+void Weights<T>::remove_additions() {
+  for (const SlotRef& ref : additions_) all_.erase(ref);
+  additions_.clear();
+  for (auto& [ref, parameter] : all_) parameter->low_rank.reset();
+  for (auto& layer : layers) layer.z_offset = nullptr;
 }
 
 template class Weights<float>;

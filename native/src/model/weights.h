@@ -3,6 +3,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,10 +17,22 @@
 namespace keyheads {
 
 template <class T>
+struct Parameter;
+
+// Added to a matrix W (n, k) wherever it is multiplied: scale B A.
+template <class T>
+struct LowRank {
+  const Parameter<T>* a;  // (rank, k)
+  const Parameter<T>* b;  // (n, rank)
+  T scale;
+};
+
+template <class T>
 struct Parameter {
   SlotRef ref;
   std::shared_ptr<void> hold;
   Weight<T> w;
+  std::optional<LowRank<T>> low_rank = {};
 
   // of a one-column weight, which is always stored in full
   const T* vector() const { return w.full().data; }
@@ -41,6 +54,7 @@ struct LayerWeights {
   const Parameter<T>* mlp_post_norm;
   const Parameter<T>* router;
   std::vector<MlpWeights<T>> experts;
+  const Parameter<T>* z_offset;  // (heads * d_head), added to what attention gives; usually none
 };
 
 template <class T>
@@ -53,12 +67,25 @@ class Weights {
   const Parameter<T>* find(const SlotRef& ref) const;
   // Throws BAD_ARGUMENT for such a slot.
   const Parameter<T>& at(const SlotRef& ref) const;
+  // The same, kept alive.
+  std::shared_ptr<const Parameter<T>> share(const SlotRef& ref) const;
+
+  // Additions that begin as zero: factors slot.loraA and slot.loraB of a layer's matrix, where A is
+  // for the caller to fill, or a layer's zOffset. Kept in full, whatever the model's storage.
+  // Throws BAD_ARGUMENT where there is one already.
+  void add_low_rank(const SlotRef& ref, int64_t rank, double scale);
+  void add_z_offset(int64_t layer, int64_t width);
+  // Takes all of them away.
+  void remove_additions();
 
   const Parameter<T>*embed, *pos_embed, *final_norm, *final_norm_bias, *unembed, *unembed_bias;
   std::vector<LayerWeights<T>> layers;
 
  private:
-  std::map<SlotRef, std::unique_ptr<Parameter<T>>> all_;
+  Parameter<T>& add(const SlotRef& ref, int64_t rows, int64_t cols);
+
+  std::map<SlotRef, std::shared_ptr<Parameter<T>>> all_;
+  std::vector<SlotRef> additions_;
 };
 
 extern template class Weights<float>;

@@ -29,7 +29,8 @@ Trainer<T>::Trainer(std::shared_ptr<Model<T>> model, const std::vector<Slice>& s
     : model_(std::move(model)) {
   for (size_t i = 0; i < slices.size(); ++i) {
     const Slice& s = slices[i];
-    const Parameter<T>& p = model_->weights.at(s.ref);
+    const auto parameter = model_->weights.share(s.ref);
+    const Parameter<T>& p = *parameter;
     if (s.n0 < 0 || s.n1 > p.w.n || s.n0 >= s.n1 || s.k0 < 0 || s.k1 > p.w.k || s.k0 >= s.k1) {
       fail("BAD_ARGUMENT", "slice rows [", s.n0, ", ", s.n1, ") columns [", s.k0, ", ", s.k1,
            ") is not inside ", describe(s.ref), " of [", p.w.n, ", ", p.w.k, "]");
@@ -40,7 +41,7 @@ Trainer<T>::Trainer(std::shared_ptr<Model<T>> model, const std::vector<Slice>& s
       }
     }
     const int64_t rows = s.n1 - s.n0, cols = s.k1 - s.k0;
-    states_.push_back({s, &p, Tensor<T>::zeros(rows, cols), Tensor<T>::zeros(rows, cols),
+    states_.push_back({s, parameter, Tensor<T>::zeros(rows, cols), Tensor<T>::zeros(rows, cols),
                        Tensor<T>::zeros(rows, cols), Tensor<T>()});
     if (p.w.storage == Storage::bf16) {
       Tensor<T> values = Tensor<T>::zeros(rows, cols);
@@ -54,8 +55,17 @@ Trainer<T>::Trainer(std::shared_ptr<Model<T>> model, const std::vector<Slice>& s
 template <class T>
 BackwardResult<T> Trainer<T>::accumulate(Context& ctx, const Batch& batch,
                                          const std::vector<Edit<T>>& edits,
-                                         const Objective<T>& objective) {
-  return backward<T>(ctx, *model_, batch, {}, edits, {}, objective, &map_);
+                                         const Objective<T>& objective, const Range<T>& range,
+                                         bool recompute) {
+  for (const State& s : states_) {
+    const bool skipped = range.starts() && s.slice.ref.layer < range.first;
+    const std::string& slot = s.slice.ref.slot;
+    const bool at_the_end = s.slice.ref.layer < 0 && slot != "embed" && slot != "posEmbed";
+    if (!skipped || at_the_end) continue;
+    fail("BAD_ARGUMENT", "a run that starts at layer ", range.first, " would not train ",
+         describe(s.slice.ref));
+  }
+  return backward<T>(ctx, *model_, batch, {}, edits, {}, objective, &map_, range, {}, recompute);
 }
 
 template <class T>

@@ -34,8 +34,10 @@ class Trainer {
   // Keeps the model alive.
   Trainer(std::shared_ptr<Model<T>> model, const std::vector<Slice>& slices);
 
+  // `range` may start behind layers without slices; see `backward` for `recompute`.
   BackwardResult<T> accumulate(Context& ctx, const Batch& batch, const std::vector<Edit<T>>& edits,
-                               const Objective<T>& objective);
+                               const Objective<T>& objective, const Range<T>& range = {},
+                               bool recompute = false);
   // Throws NON_FINITE, with nothing changed but the gradients cleared, if a gradient is not finite.
   UpdateResult update(Context& ctx, const UpdateRequest& request);
   TrainerState<T> read() const;
@@ -44,7 +46,7 @@ class Trainer {
  private:
   struct State {
     Slice slice;
-    const Parameter<T>* parameter;
+    std::shared_ptr<const Parameter<T>> parameter;
     Tensor<T> gradient, m, v;  // (rows, columns) of the slice
     Tensor<T> master;          // the same of the values, where the weight is stored rounded
   };

@@ -53,7 +53,10 @@ export type * from "./results.ts";
 export { schemaVersion } from "./results.ts";
 export { type RunOptions, runExperiment } from "./run/run-experiment.ts";
 export { checkSaved } from "./save/check-saved.ts";
+export { applyDelta, type DeltaContent, saveDelta } from "./save/delta.ts";
 export { diffCheckpoints } from "./save/diff-checkpoints.ts";
+export { mergeAdded, mergeDelta } from "./save/merge.ts";
+export { savePeft } from "./save/peft.ts";
 export { saveModel } from "./save/save-model.ts";
 export type { HookEdit, SiteOptions } from "./sites.ts";
 export { rng } from "./statistics/rng.ts";
@@ -74,11 +77,30 @@ export { loadTokenizer } from "./tokenizer/load.ts";
 export type { TextStream } from "./tokenizer/text-stream.ts";
 export type { DecodeOptions, EncodeOptions, Tokenizer } from "./tokenizer/types.ts";
 export { type LossOptions, Trainer } from "./trainer.ts";
+export type { LoraOptions } from "./tuning/added.ts";
+export {
+  type ComparedOptions,
+  type ComparedRun,
+  comparedMethods,
+  comparedRuns,
+} from "./tuning/compare-methods.ts";
+export { type CompareTuningOptions, compareTuning } from "./tuning/compare-tuning.ts";
 export { layerMatchedDraws, lowestEffectHeads, topHeads, topMlps } from "./tuning/draws.ts";
 export { type GainMethod, gainMethods } from "./tuning/gain-methods.ts";
+export { type MatchGainOptions, matchGain } from "./tuning/match-gain.ts";
 export { compareAtMatchedGain, type MatchedGainOptions } from "./tuning/matched-gain.ts";
+export { type MetricsRow, readMetrics } from "./tuning/metrics.ts";
 export type { TuneEvent, TuneOptions } from "./tuning/options.ts";
-export { parseHeads, parseMlps, type Selection, selectSlices } from "./tuning/selection.ts";
+export { planTuning, type TuningPlan } from "./tuning/plan.ts";
+export { readSelection, toSelection } from "./tuning/read-selection.ts";
+export {
+  parseHeads,
+  parseLayers,
+  parseMatrices,
+  parseMlps,
+  type Selection,
+  selectSlices,
+} from "./tuning/selection.ts";
 export { tune } from "./tuning/tune.ts";
 export { circuit } from "./validation/circuit.ts";
 export { circuitJson, graphShape, parseCircuit, readCircuit } from "./validation/circuit-file.ts";

@@ -3,6 +3,9 @@
 import { freemem } from "node:os";
 import { basename, join, resolve } from "node:path";
 import type {
+  AddedSlice,
+  AddedWeights,
+  AnySlot,
   BackwardResult,
   BackwardRule,
   Batch,
@@ -46,6 +49,7 @@ import {
   PersistentHooks,
   toIntervention,
 } from "./persistent-hooks.ts";
+import { applyDelta, type DeltaContent } from "./save/delta.ts";
 import { type SiteOptions, toFloats, toSite } from "./sites.ts";
 import { type SweepOptions, toSweepRequest } from "./sweep-request.ts";
 import { loadTokenizer, missingTokenizer } from "./tokenizer/load.ts";
@@ -74,6 +78,8 @@ export interface LoadOptions {
   readonly allowUnknownConfig?: boolean;
   /** Name of the config file in the folder. */
   readonly configFile?: string;
+  /** A delta file of this folder's model (`saveDelta`), whose values are put over the folder's. */
+  readonly delta?: string;
 }
 
 /** Which layers a run computes; by default all, from the embeddings to the logits. */
@@ -186,6 +192,7 @@ export class Model implements Disposable {
   readonly memoryBudget: number;
   readonly #handle: OwnedHandle<ModelHandle>;
   readonly #hooks = new PersistentHooks();
+  #delta: DeltaContent = { slices: [] };
 
   /** Use `Model.load(folder)`. */
   constructor(parts: ModelParts) {
@@ -225,7 +232,7 @@ export class Model implements Disposable {
       const request = { spec, tensors: files.slots, dtype, memoryBudget };
       return binding.loadModel(request, control);
     }, options);
-    return new Model({
+    const model = new Model({
       folder: resolve(folder),
       architecture: arch.name,
       spec,
@@ -236,6 +243,24 @@ export class Model implements Disposable {
       memoryBudget,
       handle,
     });
+    if (options.delta === undefined) return model;
+    try {
+      model.#delta = await applyDelta(model, options.delta);
+      return model;
+    } catch (cause) {
+      model.dispose();
+      throw cause;
+    }
+  }
+
+  /** What a delta file changed of the folder's weights. */
+  get delta(): DeltaContent {
+    return this.#delta;
+  }
+
+  /** For what has baked the added weights of the delta in. */
+  forgetAdded(): void {
+    this.#delta = { slices: this.#delta.slices };
   }
 
   /** The engine's handle, for calls that this class does not wrap. */
@@ -479,7 +504,7 @@ export class Model implements Disposable {
   }
 
   /** A weight as [out, in], whatever the file's layout; vectors as [n]. layer is -1 for model slots. */
-  async readWeight(slot: SlotRef, call?: CallOptions): Promise<FloatArray> {
+  async readWeight(slot: SlotRef<AnySlot>, call?: CallOptions): Promise<FloatArray> {
     return await callEngine(
       (binding, control) => binding.readWeight(this.handle, slot, control),
       call,
@@ -487,7 +512,7 @@ export class Model implements Disposable {
   }
 
   /** Overwrites a whole weight; the inverse of readWeight. */
-  async writeWeight(slot: SlotRef, value: FloatArray, call?: CallOptions): Promise<void> {
+  async writeWeight(slot: SlotRef<AnySlot>, value: FloatArray, call?: CallOptions): Promise<void> {
     const floats = toFloats(value, this.dtype);
     await callEngine(
       (binding, control) => binding.writeWeight(this.handle, slot, floats, control),
@@ -496,12 +521,28 @@ export class Model implements Disposable {
   }
 
   /** A trainer of these slices, which must be disjoint; only they will change. */
-  async createTrainer(slices: readonly Slice[], call?: CallOptions): Promise<Trainer> {
+  async createTrainer<S extends Slice | AddedSlice>(
+    slices: readonly S[],
+    call?: CallOptions,
+  ): Promise<Trainer<S>> {
     const handle = await callEngine(
       (binding, control) => binding.createTrainer(this.handle, { slices }, control),
       call,
     );
     return new Trainer(this, handle, slices);
+  }
+
+  /**
+   * Adds trainable weights that begin as zero: low-rank factors of a matrix, or a layer's offset of z
+   * (AddedWeights in native/binding.ts). What a model is saved from does not have them.
+   */
+  async addWeights(request: AddedWeights, call?: CallOptions): Promise<void> {
+    await callEngine((binding, control) => binding.addWeights(this.handle, request, control), call);
+  }
+
+  /** Takes away everything that addWeights added. */
+  async removeWeights(call?: CallOptions): Promise<void> {
+    await callEngine((binding, control) => binding.removeWeights(this.handle, control), call);
   }
 
   /** Frees the weights. */

@@ -2,11 +2,13 @@
 // The engine holds the state; everything outside the slices keeps its bits.
 import type {
   AccumulateResult,
+  AddedSlice,
   Binding,
   Control,
   MemoryPlan,
   Objective,
   Slice,
+  Start,
   TrainerHandle,
   TrainerState,
   UpdateRequest,
@@ -24,15 +26,19 @@ export interface LossOptions extends CallOptions {
   readonly objective: Objective;
   /** After the model's own hooks. */
   readonly edits?: readonly Intervention[];
+  /** The residual stream entering a layer, no higher than the lowest with a slice. */
+  readonly start?: Start;
+  /** Compute blocks again in the backward pass instead of keeping what they computed. */
+  readonly recompute?: boolean;
 }
 
-export class Trainer implements Disposable {
+export class Trainer<S extends Slice | AddedSlice = Slice | AddedSlice> implements Disposable {
   readonly model: Model;
-  readonly slices: readonly Slice[];
+  readonly slices: readonly S[];
   readonly #handle: OwnedHandle<TrainerHandle>;
 
   /** Use `model.createTrainer(slices)`. */
-  constructor(model: Model, handle: TrainerHandle, slices: readonly Slice[]) {
+  constructor(model: Model, handle: TrainerHandle, slices: readonly S[]) {
     this.model = model;
     this.slices = slices;
     this.#handle = new OwnedHandle(this, handle, "the trainer");
@@ -62,13 +68,18 @@ export class Trainer implements Disposable {
       weights: toFloats(options.objective.weights, model.dtype),
     };
     const { spec, dtype } = model;
+    const { start, recompute } = options;
+    const rest = {
+      ...(start && { start: { ...start, residual: toFloats(start.residual, dtype) } }),
+      ...(recompute && { recompute }),
+    };
     return await withInterventions(
       model.interventions(options.edits),
       { spec, dtype, batch },
       (edits) =>
         through(
           (binding, control) =>
-            binding.accumulate(this.#handle.value, { batch, objective, edits }, control),
+            binding.accumulate(this.#handle.value, { batch, objective, edits, ...rest }, control),
           options,
         ),
     );

@@ -3,4 +3,5 @@ export { ResultsError, renderReportFile } from "./render-report-file.ts";
 export type * from "./results.ts";
 export { schemaVersion } from "./results.ts";
 export type * from "./results-analysis.ts";
+export type * from "./results-budget.ts";
 export type * from "./results-validation.ts";

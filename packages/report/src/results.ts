@@ -221,7 +221,7 @@ export interface IsolationReport {
   readonly unselectedHash?: { readonly before: string; readonly after: string };
 }
 export interface TuneResult {
-  readonly method: "precise" | "full" | "random";
+  readonly method: "precise" | "full" | "random" | "lora" | "offsets";
   readonly heads: readonly string[];
   readonly mlps: readonly number[];
   readonly trainedParameters: number;

@@ -40,12 +40,17 @@ export interface CommandDefinition<O extends Options> {
   readonly name: string;
   readonly summary: string;
   readonly argument?: Argument;
+  /** What stands behind it. */
+  readonly second?: Argument;
   readonly examples: readonly string[];
   readonly options: O;
   /** --out names a JSON file that gets what --json prints. */
   readonly outFile?: boolean;
-  /** `target` is the positional argument, empty where it is left out. */
-  run(values: Values<O> & { readonly target: string }, cli: Cli): Promise<CommandOutput>;
+  /** `target` and `second` are the positional arguments, empty where they are left out. */
+  run(
+    values: Values<O> & { readonly target: string; readonly second: string },
+    cli: Cli,
+  ): Promise<CommandOutput>;
 }
 
 export type AnyCommand = CommandDefinition<Options>;

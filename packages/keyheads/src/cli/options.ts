@@ -30,6 +30,11 @@ export const modelOptions = {
     "fail instead of using more, such as 8GiB",
     bytes().optional(),
   ),
+  delta: option(
+    "--delta <file>",
+    "put a delta of `tune` over the model's weights",
+    text().optional(),
+  ),
   dryRun: option(
     "--dry-run",
     "print the memory and time plan and compute nothing",

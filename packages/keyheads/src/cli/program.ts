@@ -30,8 +30,11 @@ export async function runProgram(argv: readonly string[], version: string): Prom
     const definition = await loadCommand(name);
     describe(command, definition);
     command.action(async (...parameters: unknown[]) => {
-      const target = definition.argument ? ((parameters[0] as string | undefined) ?? "") : "";
-      exitCode = await execute(definition, target, command.opts());
+      const places = [definition.argument, definition.second];
+      const [target = "", second = ""] = places.map((place, i) =>
+        place ? ((parameters[i] as string | undefined) ?? "") : "",
+      );
+      exitCode = await execute(definition, { target, second }, command.opts());
     });
   }
   try {
@@ -50,8 +53,10 @@ export async function runProgram(argv: readonly string[], version: string): Prom
 }
 
 function describe(command: Command, definition: AnyCommand): void {
-  const { argument, options, examples } = definition;
-  if (argument) command.argument(argument.usage, argument.help);
+  const { argument, second, options, examples } = definition;
+  for (const place of [argument, second]) {
+    if (place) command.argument(place.usage, place.help);
+  }
   for (const { flags, help } of Object.values(options)) command.option(flags, help);
   const shown = examples.map((example) => `  keyheads ${example}\n`).join("");
   command.addHelpText("after", `\nExamples:\n${shown}`);
@@ -59,7 +64,7 @@ function describe(command: Command, definition: AnyCommand): void {
 
 async function execute(
   definition: AnyCommand,
-  target: string,
+  places: { readonly target: string; readonly second: string },
   flags: Record<string, unknown>,
 ): Promise<number> {
   const { name, options } = definition;
@@ -69,7 +74,7 @@ async function execute(
   const cli = createCli(interruptible(), values.json === true);
   const out = definition.outFile ? (values.out as string | undefined) : undefined;
   if (out !== undefined) refuseExisting(out, values.force === true);
-  const output = await definition.run({ ...values, target } as never, cli);
+  const output = await definition.run({ ...values, ...places } as never, cli);
   if (out !== undefined) await writeWhole(out, `${asJson(output)}\n`);
   process.stdout.write(cli.json ? `${asJson(output)}\n` : output.text());
   if (out !== undefined) cli.note(`written to ${out}`);

@@ -18,6 +18,7 @@ export interface ModelValues {
   readonly dtype: ModelDtype;
   readonly threads: number | undefined;
   readonly memoryBudget: number | undefined;
+  readonly delta: string | undefined;
   readonly dryRun: boolean;
 }
 
@@ -52,15 +53,18 @@ export async function withModel(
 /** Loads a model with the options of the command line. */
 export async function loadModel(
   nameOrFolder: string,
-  values: Omit<ModelValues, "target" | "dryRun">,
+  values: Omit<ModelValues, "target" | "dryRun" | "delta"> & {
+    readonly delta?: string | undefined;
+  },
   cli: Cli,
 ): Promise<Model> {
-  const { threads, memoryBudget } = values;
+  const { threads, memoryBudget, delta } = values;
   using progress = cli.progress("loading");
   return await Model.load(await resolveModel(nameOrFolder), {
     dtype: availableDtype(values),
     ...(threads !== undefined && { threads }),
     ...(memoryBudget !== undefined && { memoryBudget }),
+    ...(delta !== undefined && { delta }),
     signal: cli.signal,
     onProgress: progress.onProgress,
   });

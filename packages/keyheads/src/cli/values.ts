@@ -49,6 +49,30 @@ export function choice<const C extends readonly [string, ...string[]]>(...choice
   return value(oneOf(choices), (given) => choices.find((one) => one === given) as C[number]);
 }
 
+/** Several of these, with commas between them or, in a config file, as a list. */
+export function choices<const C extends readonly [string, ...string[]]>(...all: C) {
+  return value(`a list of ${all.join(", ")}`, (given) => {
+    const parts = partsOf(given);
+    return parts.every((part): part is C[number] => all.includes(part)) ? parts : undefined;
+  });
+}
+
+/** Several numbers, likewise. */
+export function numbers(range: Range = {}) {
+  return value("a list of numbers", (given) => {
+    const parsed = partsOf(given).map((part) => number(range).safeParse(part));
+    return parsed.every(({ success }) => success)
+      ? parsed.map(({ data }) => data as number)
+      : undefined;
+  });
+}
+
+function partsOf(given: Raw): string[] {
+  return (Array.isArray(given) ? given.map(String) : String(given).split(",")).map((part) =>
+    part.trim(),
+  );
+}
+
 export function integer(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
   const upTo = maximum === Number.MAX_SAFE_INTEGER ? "" : ` and at most ${maximum}`;
   return value(`a whole number of at least ${minimum}${upTo}`, (given) => {

@@ -50,5 +50,5 @@ export function slotShape(
 }
 
 /** A slot as a key of a Map: "wq.3", or "wUp.3.expert1". */
-export const slotKey = ({ slot, layer, expert }: SlotRef): string =>
+export const slotKey = ({ slot, layer, expert }: SlotRef<string>): string =>
   `${slot}.${layer}${expert === undefined ? "" : `.expert${expert}`}`;

@@ -8,7 +8,7 @@ import type { EvaluationClass } from "./plan.ts";
 /** Wilson intervals; for an exhaustive class they say how it would vary over like populations. */
 export async function evaluateClasses(
   model: Model,
-  classes: readonly EvaluationClass[],
+  classes: readonly Omit<EvaluationClass, "exhaustive">[],
   { signal, onProgress }: CallOptions = {},
 ): Promise<ClassAccuracy[]> {
   const total = classes.reduce((sum, { set }) => sum + set.answerStarts.length, 0);

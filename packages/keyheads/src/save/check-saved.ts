@@ -24,7 +24,8 @@ export async function checkSaved(
   folder: string,
   options: { readonly slices: readonly Slice[]; readonly probes: readonly Sequence[] },
 ): Promise<SavedCheck> {
-  const { slices, probes } = options;
+  const { probes } = options;
+  const slices = [...model.delta.slices, ...options.slices];
   const before = await hashFiles(model.files, model.spec, slices);
   const { files, spec } = await openFolder(folder);
   const after = await hashFiles(files, spec, slices);

@@ -46,6 +46,12 @@ export async function saveModel(
   out: string,
   options: SaveOptions,
 ): Promise<SavedModel> {
+  if ((model.delta.addedSlices ?? []).length > 0) {
+    throw new KeyheadsError(
+      "BAD_ARGUMENT",
+      `${model.name} carries added weights, which its files have no place for; bake them in first (mergeAdded)`,
+    );
+  }
   if (resolve(out) === resolve(model.folder)) {
     throw new KeyheadsError(
       "OUTPUT_EXISTS",
@@ -89,12 +95,10 @@ async function copy(path: string, to: string): Promise<string> {
 }
 
 /** Writes the trained entries over the copied ones, tensor by tensor, and their tied copies. */
-async function writeTrained(
-  model: Model,
-  folder: string,
-  { slices, signal }: SaveOptions,
-): Promise<string[]> {
+async function writeTrained(model: Model, folder: string, options: SaveOptions): Promise<string[]> {
   const { files } = model;
+  const { signal } = options;
+  const slices = [...model.delta.slices, ...options.slices];
   const trained = new Set(slices.map(slotKey));
   const byTensor = new Map<string, SlotSource[]>();
   for (const slot of files.slots.filter((source) => trained.has(slotKey(source)))) {

@@ -5,7 +5,8 @@
  */
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { Encoder } from "./encoder.ts";
-import { bad } from "./line.ts";
+import { canonical, maskView } from "./formats.ts";
+import { bad, NoLabelsError } from "./line.ts";
 import type { Line } from "./line-fields.ts";
 import { type Span, sameIds, tokenSpans } from "./role-spans.ts";
 
@@ -42,6 +43,8 @@ export interface Item {
 export interface ItemLimits {
   /** Single-token commands: several answer tokens need an explicit target. */
   readonly single?: boolean;
+  /** For training: a line without an answer token is an error, not one to leave out. */
+  readonly needsLabels?: boolean;
   /** Appended to every answer: for training. */
   readonly eosId?: number;
   readonly vocab: number;
@@ -50,12 +53,13 @@ export interface ItemLimits {
 
 /** Throws BAD_ITEMS with the reason where the line cannot be used. */
 export function toItem(
-  line: Line,
+  given: Line,
   number: number,
   tokenizer: Tokenizer | undefined,
   limits: ItemLimits,
 ): Item {
   const encoder = new Encoder(tokenizer);
+  const line = canonical(given, encoder);
   const promptIds = promptOf(line, encoder);
   const answerIds = answerOf(line, promptIds, encoder);
   const target = targetOf(line, answerIds, encoder, limits);
@@ -104,17 +108,24 @@ function answerOf(line: Line, promptIds: readonly number[], encoder: Encoder): n
     if (line.answer !== line.completion) throw bad("answer and completion differ; give one");
   }
   if (ids) {
-    if (ids.length === 0) throw bad("answer_ids is empty");
+    if (ids.length === 0) throw noLabels("answer_ids is empty", promptIds, encoder);
     if (id !== undefined && ids[line.target ?? 0] !== id) {
       throw bad(`answer_id ${id} is not the measured token of answer_ids [${ids.join(", ")}]`);
     }
     return [...ids];
   }
   if (id !== undefined) return [id];
-  if (text === undefined) throw bad("answer is missing (or answer_ids, answer_id, completion)");
-  if (text === "") throw bad("the answer is empty");
+  if (text === undefined) {
+    const why = "answer is missing (or answer_ids, answer_id, completion)";
+    throw noLabels(why, promptIds, encoder);
+  }
+  if (text === "") throw noLabels("the answer is empty", promptIds, encoder);
   if (line.prompt === undefined) throw bad("an answer in text needs prompt; give answer_ids");
   return encoder.continuation(line.prompt, promptIds, text, "answer");
+}
+
+function noLabels(why: string, promptIds: readonly number[], { tokenizer }: Encoder) {
+  return new NoLabelsError(`${why}; ${maskView(promptIds, [], tokenizer)}`);
 }
 
 function targetOf(line: Line, answer: readonly number[], encoder: Encoder, limits: ItemLimits) {

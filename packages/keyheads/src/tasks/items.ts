@@ -8,7 +8,7 @@ import { KeyheadsError } from "../errors.ts";
 import type { Dropped } from "../results.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
 import { type Item, type ItemLimits, toItem } from "./item.ts";
-import { bad, checkLine, parseLine } from "./line.ts";
+import { bad, checkLine, NoLabelsError, parseLine } from "./line.ts";
 import type { Line, RawItem } from "./line-fields.ts";
 
 export type { Item } from "./item.ts";
@@ -92,6 +92,9 @@ function collect(
       items.push(item);
     } catch (error) {
       if (!(error instanceof KeyheadsError)) throw error;
+      if (options.needsLabels && error instanceof NoLabelsError) {
+        throw bad(`${source}, line ${number}, has no token to learn: ${error.message}`);
+      }
       dropped.push({ line: number, why: error.message });
     }
   }

@@ -14,6 +14,8 @@ interface Fields {
   counterfactual_answer: string;
   roles: Spans;
   choices: string[];
+  question: string;
+  messages: { role: string; [field: string]: unknown }[];
 
   prompt_ids: number[];
   answer_ids: number[];

@@ -31,6 +31,11 @@ const schema: z.ZodType<Line, Written> = z.looseObject({
   counterfactual_answer: z.string().optional(),
   roles: spans.optional(),
   choices: z.array(z.string()).min(2).optional(),
+  question: z.string().optional(),
+  messages: z
+    .array(z.looseObject({ role: z.string() }))
+    .min(1)
+    .optional(),
 
   prompt_ids: ids.optional(),
   answer_ids: ids.optional(),
@@ -61,6 +66,13 @@ export function checkLine(value: unknown): Line {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw bad(result.error.issues.map(describe).join("; "));
+}
+
+/** A line without a token to learn: for training a mistake in the data, not a line to leave out. */
+export class NoLabelsError extends KeyheadsError {
+  constructor(why: string) {
+    super("BAD_ITEMS", why);
+  }
 }
 
 /** A reason why a line cannot be used. */

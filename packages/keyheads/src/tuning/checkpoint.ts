@@ -5,7 +5,7 @@
 // that a full disk or a crash at any moment leaves the old one or the new one.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { FloatArray, Slice, TrainerState } from "@keyheads/native";
+import type { AddedSlice, FloatArray, Slice, TrainerState } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
 import { exists, openSafetensors, readTensor } from "../load/safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "../load/write-safetensors.ts";
@@ -36,7 +36,7 @@ export function checkpointPath(folder: string): string {
 export async function writeCheckpoint(
   folder: string,
   checkpoint: Checkpoint,
-  slices: readonly Slice[],
+  slices: readonly (Slice | AddedSlice)[],
 ): Promise<string> {
   const { step, losses, settings, state, validations = [], best = [] } = checkpoint;
   const path = checkpointPath(folder);
@@ -63,10 +63,10 @@ export async function writeCheckpoint(
 function toTensor(
   part: string,
   index: number,
-  slices: readonly Slice[],
+  slices: readonly (Slice | AddedSlice)[],
   values: FloatArray,
 ): TensorToWrite {
-  const { rows, columns } = slices[index] as Slice;
+  const { rows, columns } = slices[index] as Slice | AddedSlice;
   return {
     name: `${part}.${index}`,
     dtype: values instanceof Float64Array ? "F64" : "F32",

@@ -1,6 +1,10 @@
 // What `tune` takes, its defaults, and what it says on the way.
+import type { ModelSpec } from "@keyheads/native";
 import type { AnsweredItem, AnswerSet } from "../evaluation/answers.ts";
+import type { TuneResult } from "../results.ts";
 import type { PieceChange } from "../save/isolation.ts";
+import type { LoraOptions } from "./added.ts";
+import type { PrefixBudget } from "./prefix-cache.ts";
 import type { ScheduleOptions } from "./schedule.ts";
 import type { Selection } from "./selection.ts";
 import type { Validation } from "./validation.ts";
@@ -25,15 +29,20 @@ export interface OptimizerOptions {
 }
 
 export interface TuneOptions extends OptimizerOptions, ScheduleOptions {
-  readonly select: Selection;
+  /** What to train, or a function that says so for a model. */
+  readonly select: Selection | ((spec: ModelSpec) => Selection);
   /** Items, or a packed set; the loss is taken on their answer tokens only. */
   readonly train: readonly AnsweredItem[] | AnswerSet;
   /**
    * precise: the selected heads and MLPs. random: as many random heads of the same layers (drawn
-   * with `seed`), and the selected MLPs. full: everything; `select` is not looked at.
-   * By default full if `select.everything`, else precise.
+   * with `seed`), and the selected MLPs. full: everything; `select` is not looked at. lora: low-rank
+   * factors on the selected matrices and heads; attention of every layer where nothing is selected.
+   * offsets: a vector for each selected head, added to its z (LoFiT). By default full if
+   * `select.everything`, else precise.
    */
-  readonly method?: "precise" | "full" | "random" | "lora";
+  readonly method?: TuneResult["method"];
+  /** Of method lora. */
+  readonly lora?: LoraOptions;
   /** Passes over the items; 1 by default. Not together with `steps`. */
   readonly epochs?: number;
   /** Updates. */
@@ -42,6 +51,17 @@ export interface TuneOptions extends OptimizerOptions, ScheduleOptions {
   readonly batch?: number;
   /** Batches of one update; 1 by default. */
   readonly accumulate?: number;
+  /**
+   * Keep the residual stream that enters the lowest trained layer, within this budget, instead of
+   * computing it in every epoch. On by default (1 GiB of memory, nothing on disk); false is off.
+   */
+  readonly prefixCache?: PrefixBudget | false;
+  /**
+   * Compute blocks again in the backward pass instead of keeping what they computed: less memory,
+   * more time, the same bits. auto (the default): if the model has a memory budget that the largest
+   * batch would exceed otherwise.
+   */
+  readonly recompute?: boolean | "auto";
   /** Of the order of the items and of random heads; 0 by default. */
   readonly seed?: number;
   /** `validation` is evaluated and `evaluate` called after every so many updates; 1 by default. */

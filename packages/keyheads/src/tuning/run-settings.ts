@@ -94,6 +94,7 @@ export function runSettings(
   return {
     method: plan.method,
     slices: digest(JSON.stringify(plan.slices)),
+    ...(plan.added.added.length > 0 && { added: digest(JSON.stringify(plan.added)) }),
     items: setDigest(set),
     itemCount: countItems(set),
     ...rest,

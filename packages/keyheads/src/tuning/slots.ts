@@ -6,6 +6,8 @@ import { slotShape } from "../load/slots.ts";
 /** A slot, or those of its rows that one stored tensor holds. */
 export interface SlotPart extends SlotRef {
   readonly rows?: Slice["rows"];
+  /** The tensor's name in the file. */
+  readonly tensor?: string;
 }
 
 /** The part of a Model that says which weights exist. */
@@ -31,7 +33,7 @@ export function allSlices({ spec, files }: SlotOwner): Slice[] {
 }
 
 /** Numbers in the slices together. */
-export function countParameters(slices: readonly Slice[]): number {
+export function countParameters(slices: readonly Pick<Slice, "rows" | "columns">[]): number {
   return slices.reduce(
     (sum, { rows, columns }) => sum + (rows[1] - rows[0]) * (columns[1] - columns[0]),
     0,

@@ -5,12 +5,23 @@ import type { UpdateRequest } from "@keyheads/native";
 import { KeyheadsError } from "../errors.ts";
 import { type AnswerSet, answerBatch } from "../evaluation/answers.ts";
 import type { Trainer } from "../trainer.ts";
+import type { PrefixCache } from "./prefix-cache.ts";
 
 export interface StepResult {
   /** Mean over the answer tokens, before the update, in nats. */
   readonly loss: number;
   /** Before clipping. */
   readonly gradientNorm: number;
+}
+
+export interface StepOptions {
+  /** Items that run at once. */
+  readonly batch: number;
+  readonly request: UpdateRequest;
+  readonly name: string;
+  /** Of the same set. */
+  readonly prefix?: PrefixCache | undefined;
+  readonly recompute?: boolean;
 }
 
 /**
@@ -21,18 +32,21 @@ export async function trainStep(
   trainer: Pick<Trainer, "accumulate" | "update">,
   set: AnswerSet,
   items: readonly number[],
-  options: { readonly batch: number; readonly request: UpdateRequest; readonly name: string },
+  options: StepOptions,
 ): Promise<StepResult> {
-  const { batch, request, name } = options;
+  const { batch, request, name, prefix, recompute } = options;
   const weight = 1 / answerTokens(set, items);
   let loss = 0;
   for (let start = 0; start < items.length; start += batch) {
     const part = items.slice(start, start + batch);
-    const { sequences, rows, targets } = answerBatch(set, part);
+    const packed = answerBatch(set, part);
+    const { sequences, rows, targets } = packed;
     const weights = new Float64Array(rows.length).fill(weight);
     const { objective } = await trainer.accumulate({
       sequences,
       objective: { kind: "cross-entropy", rows, targets, weights },
+      ...(prefix && { start: await prefix.start(part, packed) }),
+      ...(recompute && { recompute }),
     });
     if (!Number.isFinite(objective)) throw notFinite("loss", objective, name, part);
     loss += objective;

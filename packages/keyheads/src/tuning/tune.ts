@@ -7,23 +7,27 @@ import { KeyheadsError } from "../errors.ts";
 import {
   type AnsweredItem,
   type AnswerSet,
+  answerBatch,
   answersOf,
   checkContext,
   countItems,
+  itemTokens,
 } from "../evaluation/answers.ts";
 import type { Model } from "../model.ts";
 import type { TuneResult } from "../results.ts";
 import { compareHashes, hashWeights, pairHashes, unselectedDigest } from "../save/isolation.ts";
 import type { Trainer } from "../trainer.ts";
+import { addPlanned } from "./added.ts";
 import { type RunSettings, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { MetricsLog } from "./metrics.ts";
 import type { TuneOptions } from "./options.ts";
 import { ItemOrder } from "./order.ts";
-import { planTuning, type TuningPlan } from "./plan.ts";
+import { planTuning, type TuningPlan, trainedSlices } from "./plan.ts";
+import { PrefixCache } from "./prefix-cache.ts";
 import { checkRun, runSettings, setDigest, type TuningRun } from "./run-settings.ts";
 import { learningRateFactor } from "./schedule.ts";
 import { formatHeads } from "./selection.ts";
-import { trainStep } from "./train-step.ts";
+import { type StepOptions, trainStep } from "./train-step.ts";
 import { bestOf, isExhausted, type Validation, validate } from "./validation.ts";
 
 /**
@@ -49,8 +53,12 @@ export async function tune(model: Model, options: TuneOptions): Promise<TuneResu
       validation: setDigest(packed(options.validation ?? [], model)),
     }),
   });
-  using trainer = await model.createTrainer(plan.slices);
-  const loop = new TuningLoop(model, trainer, plan, set, run, settings, options);
+  await addPlanned(model, plan.added, run.seed);
+  using trainer = await model.createTrainer(trainedSlices(plan));
+  await using prefix = prefixCache(model, plan, set, options);
+  const recompute = await needsRecomputing(trainer, set, run, options);
+  const how = { prefix, recompute };
+  const loop = new TuningLoop(model, trainer, plan, set, run, settings, options, how);
   const outcome = await loop.train();
   const after = await hashWeights(model, plan.slices);
   options.onEvent?.({ type: "isolation", pieces: pairHashes(before, after) });
@@ -64,6 +72,39 @@ export async function tune(model: Model, options: TuneOptions): Promise<TuneResu
     isolation: compareHashes(before, after),
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/** undefined where there is nothing to keep, or the model has hooks that may change it. */
+function prefixCache(
+  model: Model,
+  plan: TuningPlan,
+  set: AnswerSet,
+  { prefixCache: budget = {} }: TuneOptions,
+): PrefixCache | undefined {
+  const slices = trainedSlices(plan);
+  const inLayers = slices.filter(({ layer }) => layer >= 0).map(({ layer }) => layer);
+  const embeds = slices.some(({ slot }) => slot === "embed" || slot === "posEmbed");
+  const lowest = Math.min(...inLayers, model.spec.layers);
+  if (budget === false || embeds || lowest === 0 || model.hooks().length > 0) return undefined;
+  return new PrefixCache(model, set, lowest, budget);
+}
+
+/** By default where the batch with the most tokens would go beyond the model's memory budget. */
+async function needsRecomputing(
+  trainer: Trainer,
+  set: AnswerSet,
+  { batch }: TuningRun,
+  { recompute = "auto" }: TuneOptions,
+): Promise<boolean> {
+  const budget = trainer.model.memoryBudget;
+  if (recompute !== "auto" || budget === 0) return recompute === true;
+  const longest = Array.from({ length: countItems(set) }, (_, item) => item)
+    .sort((a, b) => itemTokens(set, b).length - itemTokens(set, a).length)
+    .slice(0, batch);
+  const { sequences, rows, targets } = answerBatch(set, longest);
+  const weights = new Float64Array(rows.length);
+  const objective = { kind: "cross-entropy", rows, targets, weights } as const;
+  return (await trainer.plan({ sequences, objective })).peakBytes > budget;
 }
 
 function packed(items: readonly AnsweredItem[] | AnswerSet, model: Model): AnswerSet {
@@ -91,6 +132,7 @@ class TuningLoop {
   readonly options: TuneOptions;
   readonly order: ItemOrder;
   readonly validation: AnswerSet | undefined;
+  readonly how: Pick<StepOptions, "prefix" | "recompute">;
   readonly losses: number[] = [];
   readonly validations: Validation[] = [];
   /** Values at the best validation so far. */
@@ -106,7 +148,9 @@ class TuningLoop {
     run: TuningRun,
     settings: RunSettings,
     options: TuneOptions,
+    how: Pick<StepOptions, "prefix" | "recompute">,
   ) {
+    this.how = how;
     this.model = model;
     this.trainer = trainer;
     this.plan = plan;
@@ -157,6 +201,7 @@ class TuningLoop {
       batch: run.batch,
       request: { ...run.update, lr },
       name: `update ${step + 1} of ${run.steps}`,
+      ...this.how,
     });
     const seconds = (performance.now() - started) / 1000;
     losses.push(loss);
@@ -202,7 +247,7 @@ class TuningLoop {
   async #resume(): Promise<void> {
     const { plan, settings, options, trainer } = this;
     const folder = options.checkpointDir as string;
-    const checkpoint = await readCheckpoint(folder, settings, plan.slices.length);
+    const checkpoint = await readCheckpoint(folder, settings, trainedSlices(plan).length);
     const { state, losses, step, validations = [], best } = checkpoint;
     // The gradients of a finished update are zero.
     const gradients = state.values.map((values) => values.map(() => 0));
@@ -227,7 +272,7 @@ class TuningLoop {
     if (checkpointDir === undefined || this.saved === step) return checkpointDir;
     const state = await this.trainer.read();
     const checkpoint = { step, losses, settings, state, validations, ...(best && { best }) };
-    const path = await writeCheckpoint(checkpointDir, checkpoint, plan.slices);
+    const path = await writeCheckpoint(checkpointDir, checkpoint, trainedSlices(plan));
     this.saved = step;
     this.savedAt = performance.now();
     options.onEvent?.({ type: "checkpoint", step, path });

@@ -119,7 +119,7 @@ async function lossOf(context: VerifyContext) {
 /** One AdamW step as golden.json says; gives the gradients that it took, by stored tensor. */
 async function step(
   context: VerifyContext,
-  trainer: Trainer,
+  trainer: Trainer<Slice>,
 ): Promise<ReadonlyMap<string, Float64Array>> {
   const { adamw } = context.goldens.settings;
   await trainer.accumulate(await lossOf(context));

@@ -41,7 +41,10 @@ export const command = defineCommand({
       },
       async compute(model) {
         const set = await loadItems(values.items, model, cli, { strict });
-        using other = baseline === undefined ? undefined : await loadModel(baseline, values, cli);
+        using other =
+          baseline === undefined
+            ? undefined
+            : await loadModel(baseline, { ...values, delta: undefined }, cli);
         using progress = cli.progress("eval");
         const result = await evaluate(model, set, {
           mode,

@@ -79,7 +79,8 @@ export const command = defineCommand({
       async compute(model) {
         const models = [model];
         try {
-          for (const name of values.also) models.push(await loadModel(name, values, cli));
+          for (const name of values.also)
+            models.push(await loadModel(name, { ...values, delta: undefined }, cli));
           const entries = await readEntries(models, values, cli);
           using progress = cli.progress("transfer");
           const result = await transfer(entries, {

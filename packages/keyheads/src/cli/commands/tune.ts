@@ -1,33 +1,32 @@
 /** Trains only the chosen heads and MLPs and saves the model as a Hugging Face folder. */
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { KeyheadsError } from "../../errors.ts";
 import type { Model } from "../../model.ts";
-import { checkSaved } from "../../save/check-saved.ts";
 import type { PieceChange } from "../../save/isolation.ts";
-import { saveModel } from "../../save/save-model.ts";
+import { maskView } from "../../tasks/formats.ts";
+import type { Item } from "../../tasks/items.ts";
+import { modulesOf } from "../../tuning/added.ts";
 import { checkpointPath } from "../../tuning/checkpoint.ts";
-import { metricsFiles } from "../../tuning/metrics.ts";
 import type { TuneEvent, TuneOptions } from "../../tuning/options.ts";
-import { planTuning } from "../../tuning/plan.ts";
+import { planTuning, tuningMethods } from "../../tuning/plan.ts";
+import { readSelection } from "../../tuning/read-selection.ts";
+import { parseLayers, parseMatrices, type Selection } from "../../tuning/selection.ts";
+import type { SlotOwner } from "../../tuning/slots.ts";
 import { tune } from "../../tuning/tune.ts";
 import type { Cli } from "../cli.ts";
 import { defineCommand, option } from "../command.ts";
 import { type ComponentValues, chosenComponents } from "../components.ts";
 import { loadItems } from "../items.ts";
 import { components, force, items, modelOptions, seed, strict } from "../options.ts";
-import { refuseExisting } from "../output-file.ts";
 import { trainingStep } from "../plan.ts";
+import { checkHolds, checkTargets, saveTuned } from "../save-tuned.ts";
 import { withModel } from "../session.ts";
 import { tuneText } from "../show/tune.ts";
 import { endIds } from "../stop-ids.ts";
 import { count } from "../table.ts";
 import { trainingOptions, trainingProgress, trainingValues } from "../training.ts";
-import { choice, flag, text } from "../values.ts";
-
-/** Prompts of which the saved folder must give the same logits. */
-const probeItems = 4;
+import { choice, flag, integer, list, number, text } from "../values.ts";
 
 export const command = defineCommand({
   name: "tune",
@@ -41,13 +40,49 @@ export const command = defineCommand({
     ...modelOptions,
     items,
     ...components,
-    out: option("--out <folder>", "where the tuned model goes", text()),
+    layers: option(
+      "--layers <list>",
+      "all of attention and MLP in these layers, such as 4-6,9",
+      list("layers such as 4-6,9").optional(),
+    ),
+    matrices: option(
+      "--matrices <list>",
+      "single weights, such as wq.3,wUp.7, or tensors of the file",
+      list("weights such as wq.3,wUp.7").optional(),
+    ),
+    randomHeads: option(
+      "--random-heads <n>",
+      "so many heads drawn from the others, with --seed",
+      integer(1).optional(),
+    ),
+    select: option(
+      "--select <file>",
+      "a JSON file with what these options name (docs/tuning.md)",
+      text().optional(),
+    ),
+    out: option("--out <folder>", "where the tuned model goes", text().optional()),
+    saveDelta: option(
+      "--save-delta <file>",
+      "also write the trained slices alone (`--delta` and `merge` take them)",
+      text().optional(),
+    ),
     method: option(
       "--method <name>",
-      "precise (the chosen heads), random (as many others of the same layers) or full",
-      choice("precise", "full", "random", "lora").default("precise"),
+      "precise (the chosen heads), random (as many others of the same layers), full, lora (on what is chosen, else on attention) or offsets (of the chosen heads)",
+      choice(...tuningMethods).default("precise"),
     ),
     ...trainingOptions,
+    modules: option(
+      "--modules <list>",
+      "with --method lora: these matrices of every layer, such as wq,wv",
+      list("matrices such as wq,wv").optional(),
+    ),
+    rank: option("--rank <n>", "of LoRA's factors (default: 8)", integer(1).optional()),
+    alpha: option(
+      "--alpha <x>",
+      "LoRA's factors are multiplied by alpha / rank (default: 16)",
+      number({ above: 0 }).optional(),
+    ),
     kvGroups: option(
       "--kv-groups",
       "with grouped queries: train the key/value groups too (changes their other heads)",
@@ -59,15 +94,9 @@ export const command = defineCommand({
     force,
   },
   run(values, cli) {
-    if (values.method === "lora") {
-      throw new KeyheadsError(
-        "USAGE",
-        "--method lora is not available in this version; use precise, random or full",
-      );
-    }
-    const read = { strict: values.strict };
-    const checkpoints = values.resume ?? `${values.out}.tuning`;
-    refuseExisting(values.out, values.force);
+    const read = { strict: values.strict, needsLabels: true };
+    const fresh = checkTargets(values);
+    const checkpoints = values.resume ?? fresh;
     const interrupted = existsSync(checkpointPath(checkpoints));
     if (values.resume === undefined && !values.force && interrupted) {
       throw new KeyheadsError(
@@ -78,7 +107,7 @@ export const command = defineCommand({
     return withModel(values, cli, {
       async plan({ spec, tokenizer, files }) {
         const set = await loadItems(values.items, { spec, tokenizer }, cli, read);
-        const options = { select: await selection(values, { spec }), ...planned(values) };
+        const options = { select: await selection(values, { spec, files }), ...planned(values) };
         const { trainedParameters: trained } = planTuning({ spec, files }, options);
         const perUpdate = values.batch * values.accumulate;
         const updates =
@@ -89,12 +118,15 @@ export const command = defineCommand({
         return [trainingStep(`${updates} updates`, spec, { tokens, updates, trained })];
       },
       async compute(model) {
+        checkHolds(model, values);
         const select = await selection(values, model);
         const eosId = values.eos ? endToken(model) : undefined;
         const set = await loadItems(values.items, model, cli, {
           ...read,
           ...(eosId !== undefined && { eosId }),
         });
+        const first = set.items[0] as Item;
+        cli.note(`first item: ${maskView(first.promptIds, first.answerIds, model.tokenizer)}`);
         const validation =
           values.eval === undefined ? undefined : await loadItems(values.eval, model, cli, read);
         const options: TuneOptions = {
@@ -117,25 +149,18 @@ export const command = defineCommand({
             if (event.type === "isolation") pieces = event.pieces;
           },
         });
-        const { slices } = planTuning(model, options);
-        const { loss: _, ...summary } = result;
-        const { folder } = await saveModel(model, values.out, {
-          slices,
-          force: values.force,
-          manifest: { ...summary, slices: pieces },
-          files: Object.values(metricsFiles).map((name) => join(checkpoints, name)),
-        });
-        const probes = set.items.slice(0, probeItems).map(({ promptIds }) => promptIds);
-        const { maxAbs } = await checkSaved(model, folder, { slices, probes });
+        const plan = planTuning(model, options);
+        const tuned = { plan, result, pieces, items: set.items, folder: checkpoints };
+        const kept = await saveTuned(model, tuned, values);
         await rm(checkpoints, { recursive: true, force: true });
         const data = {
           items: { used: set.items.length, dropped: set.dropped },
           ...result,
-          saved: { probes: probes.length, maxAbs },
+          ...kept,
         };
         return {
-          data: { ...data, out: values.out },
-          text: () => tuneText({ ...result, out: values.out }),
+          data,
+          text: () => tuneText(data),
         };
       },
     });
@@ -143,19 +168,49 @@ export const command = defineCommand({
 });
 
 interface TuneValues extends ComponentValues {
-  readonly method: "precise" | "full" | "random" | "lora";
+  readonly method: (typeof tuningMethods)[number];
+  readonly modules: string | undefined;
+  readonly rank: number | undefined;
+  readonly alpha: number | undefined;
   readonly kvGroups: boolean;
+  readonly layers: string | undefined;
+  readonly matrices: string | undefined;
+  readonly randomHeads: number | undefined;
+  readonly select: string | undefined;
   readonly seed: number;
 }
 
-async function selection(values: TuneValues, { spec }: Pick<Model, "spec">) {
+async function selection(values: TuneValues, model: SlotOwner): Promise<Selection> {
+  const { spec } = model;
   if (values.method === "full") return { everything: true };
-  const chosen = await chosenComponents(values, spec);
-  return { ...chosen, keyValueGroups: values.kvGroups };
+  const { modules } = values;
+  if (modules !== undefined && values.method !== "lora") {
+    throw new KeyheadsError("USAGE", "--modules belongs to --method lora");
+  }
+  if (modules !== undefined) return { matrices: modulesOf(model, modules.split(",")) };
+  const { heads, mlps, from, layers, matrices, randomHeads, select, seed } = values;
+  const file = select === undefined ? {} : await readSelection(select);
+  const named = [heads, mlps, from].some((given) => given !== undefined);
+  const others = [layers, matrices, randomHeads, select].some((given) => given !== undefined);
+  if (values.method === "lora" && !named && !others) return {};
+  const chosen = named || !others ? await chosenComponents(values, spec) : { heads: [], mlps: [] };
+  return {
+    ...file,
+    heads: [...(file.heads ?? []), ...chosen.heads],
+    mlps: [...(file.mlps ?? []), ...chosen.mlps],
+    layers: [...(file.layers ?? []), ...(layers === undefined ? [] : parseLayers(layers, spec))],
+    matrices: [
+      ...(file.matrices ?? []),
+      ...(matrices === undefined ? [] : parseMatrices(matrices)),
+    ],
+    ...(randomHeads !== undefined && { randomHeads: { count: randomHeads, seed } }),
+    keyValueGroups: values.kvGroups || (file.keyValueGroups ?? false),
+  };
 }
 
-function planned({ method, seed }: TuneValues) {
-  return { method, seed };
+function planned({ method, seed, rank, alpha }: TuneValues) {
+  const lora = { ...(rank !== undefined && { rank }), ...(alpha !== undefined && { alpha }) };
+  return { method, seed, lora };
 }
 
 function endToken({ config, name }: Model): number {

@@ -11,7 +11,7 @@ import { text, value } from "../values.ts";
 import { showAll, verifyAll } from "../verify-all.ts";
 
 const verificationFailed = 5;
-const { dryRun: _, ...options } = modelOptions;
+const { dryRun: _, delta: __, ...options } = modelOptions;
 const folders = value("folders", (given) => {
   if (Array.isArray(given)) return given.map(String);
   return given === true ? [] : undefined;

@@ -1,7 +1,11 @@
 import type { TuneResult } from "../../results.ts";
 import { count, decimal, duration, fields, percent } from "../table.ts";
 
-export function tuneText(result: TuneResult): string {
+const savedAs = { out: "saved in", delta: "delta", adapter: "adapter for PEFT" } as const;
+
+export function tuneText(
+  result: TuneResult & { readonly adapter?: string; readonly delta?: string },
+): string {
   const { loss, isolation, trainedParameters, totalParameters } = result;
   const share = percent(trainedParameters / totalParameters, 2);
   const mean = (losses: readonly number[]) =>
@@ -21,6 +25,9 @@ export function tuneText(result: TuneResult): string {
       "unselected weights changed",
       `${isolation.unselectedChanged} of ${count(isolation.checked)} slices checked`,
     ],
-    ...(result.out === undefined ? [] : [["saved in", result.out] as [string, string]]),
+    ...(["out", "delta", "adapter"] as const).flatMap((kind): [string, string][] => {
+      const path = result[kind];
+      return path === undefined ? [] : [[savedAs[kind], path]];
+    }),
   ]);
 }
