@@ -2,11 +2,11 @@
 // random variants of random models.
 import type { FloatArray } from "@keyheads/native";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { naiveSweep } from "../../packages/keyheads/src/attribution/naive-sweep.ts";
 import { hooks } from "../../packages/keyheads/src/hooks.ts";
 import type { Model, SweepOptions } from "../../packages/keyheads/src/model.ts";
 import { rng } from "../../packages/keyheads/src/statistics/rng.ts";
 import { familyNames, loadFixture } from "./fixtures.ts";
-import { naiveSweep } from "./naive-sweep.ts";
 import { choiceNames, randomModel } from "./random-models.ts";
 import { randomSweep } from "./random-variants.ts";
 
@@ -129,9 +129,8 @@ function variant(edit: SweepOptions["variants"][number][number]): Partial<SweepO
 }
 
 async function expectEqual(model: Model, options: SweepOptions, what: string): Promise<void> {
-  const [base, ...naive] = await naiveSweep(model, options);
+  const naive = await naiveSweep(model, options);
   const swept = await model.sweep(options);
-  const count = options.variants.length;
   const compare = (found: FloatArray | undefined, wanted: FloatArray | undefined, of: string) => {
     expect(found?.length, of).toBe(wanted?.length);
     for (const [i, x] of (wanted ?? []).entries()) {
@@ -141,20 +140,13 @@ async function expectEqual(model: Model, options: SweepOptions, what: string): P
       if (!close) expect.fail(`${what}, ${of}, number ${i}: ${y}, naive ${x}\n${show(options)}`);
     }
   };
-  const part = <A extends FloatArray | Int32Array>(all: A | undefined, v: number) => {
-    const size = (all?.length ?? 0) / count;
-    return all?.subarray(v * size, (v + 1) * size) as A | undefined;
-  };
-  for (const [v, run] of [base, ...naive].entries()) {
-    const of = v === 0 ? swept.base : undefined;
-    const { logits, logsumexp, argmax, captures } = swept.variants;
-    const name = v === 0 ? "base" : `variant ${v - 1}`;
-    compare(of ? of.logits : part(logits, v - 1), run?.logits, `${name}, logits`);
-    compare(of ? of.logsumexp : part(logsumexp, v - 1), run?.logsumexp, `${name}, logsumexp`);
-    expect(of ? of.argmax : part(argmax, v - 1)).toEqual(run?.argmax);
-    for (const [c, capture] of (run?.captures ?? []).entries()) {
-      const found = of ? of.captures[c] : part(captures[c], v - 1);
-      compare(found, capture, `${name}, capture ${options.captures?.[c]?.hook}`);
+  for (const part of ["base", "variants"] as const) {
+    const [found, wanted] = [swept[part], naive[part]];
+    compare(found.logits, wanted.logits, `logits of ${part}`);
+    compare(found.logsumexp, wanted.logsumexp, `logsumexp of ${part}`);
+    expect(found.argmax).toEqual(wanted.argmax);
+    for (const [c, site] of (options.captures ?? []).entries()) {
+      compare(found.captures[c], wanted.captures[c], `${site.hook} of ${part}`);
     }
   }
 }

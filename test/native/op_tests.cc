@@ -5,6 +5,8 @@
 //                              random shapes, from case N on; --fuzz 0 --seed N runs that case
 //                              alone
 // op_tests --floors            the machine's peak operations and bytes a second, as JSON
+// op_tests --gemm f32|bf16 M N K ...
+//                              operations a second of matrix products of these shapes, as JSON
 #include <time.h>
 
 #include <algorithm>
@@ -19,6 +21,7 @@
 #include "base/cpu.h"
 #include "base/pool.h"
 #include "floors.h"
+#include "gemm_rate.h"
 #include "report.h"
 
 namespace keyheads::test {
@@ -181,6 +184,10 @@ int main(int argc, char** argv) {
   try {
     if (first == "--floors") {
       keyheads::test::print_floors();
+      return 0;
+    }
+    if (first == "--gemm") {
+      keyheads::test::print_gemm_rates(argc - 2, argv + 2);
       return 0;
     }
     std::string isas;

@@ -8,6 +8,26 @@ export type { HeadRef } from "./attribution/component.ts";
 export { identify } from "./attribution/identify.ts";
 export type { IdentifyOptions } from "./attribution/options.ts";
 export { type PathPatchOptions, pathPatch } from "./attribution/path-patch.ts";
+export {
+  activationByPosition,
+  type ByPosition,
+  type ByPositionOptions,
+} from "./attribution/paths/by-position.ts";
+export {
+  type PatchedUnits,
+  type PatchUnitsOptions,
+  patchUnits,
+} from "./attribution/paths/patch-units.ts";
+export { parseReceivers, type Receiver } from "./attribution/paths/receivers.ts";
+export { type SideBySide, sideBySide } from "./attribution/paths/side-by-side.ts";
+export {
+  type CircuitEdge,
+  type CircuitNode,
+  type TracedCircuit,
+  type TraceOptions,
+  traceCircuit,
+} from "./attribution/paths/trace.ts";
+export type { Unit } from "./attribution/paths/unit.ts";
 export type { CallOptions } from "./engine.ts";
 export { type ErrorCode, KeyheadsError } from "./errors.ts";
 export { accuracyOf } from "./evaluation/accuracy.ts";

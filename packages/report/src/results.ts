@@ -44,6 +44,8 @@ export interface IdentifyResult {
   readonly positions: "end" | "all";
   readonly effect: EffectName;
   readonly mlpPath: "recompute" | "freeze";
+  /** Where paths ended, if not in the logits: q:3.1, k:4.0, mlp:5, resid:7. */
+  readonly receivers?: readonly string[];
   /** Mean of the metric on X_r and on X_c. */
   readonly reference: number;
   readonly counterfactual: number;

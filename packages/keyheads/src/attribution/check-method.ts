@@ -9,11 +9,15 @@ import {
   type Positions,
   patchingMethods,
 } from "./options.ts";
+import type { Receiver } from "./paths/receivers.ts";
 
 export interface Choice {
   readonly method: Method;
   readonly positions: Positions;
   readonly mlpPath: MlpPath;
+  /** None: the logits. */
+  readonly receivers: readonly Receiver[];
+  readonly wholeGroups: boolean;
 }
 
 export function isApproximate(method: Method): method is ApproximateMethod {
@@ -21,12 +25,16 @@ export function isApproximate(method: Method): method is ApproximateMethod {
 }
 
 const overEdges: readonly Method[] = ["eap", "eap-ig"];
-const direct: readonly Method[] = ["exact", "naive", "direct-gradient"];
+const paths: readonly Method[] = ["exact", "naive"];
+const direct: readonly Method[] = [...paths, "direct-gradient"];
 
 /** Throws BAD_ARGUMENT for options that contradict each other. */
 export function checkMethod(options: IdentifyOptions): Choice {
   const method: Method = options.method ?? "exact";
-  const positions = options.positions ?? (overEdges.includes(method) ? "all" : "end");
+  const { receivers = [], wholeGroups = false } = options;
+  const everywhere =
+    overEdges.includes(method) || receivers.some(({ input }) => input === "k" || input === "v");
+  const positions = options.positions ?? (everywhere ? "all" : "end");
   const mlpPath = options.mlpPath ?? "recompute";
   const methods: readonly Method[] = [...patchingMethods, ...approximateMethods];
   if (!methods.includes(method)) {
@@ -35,10 +43,10 @@ export function checkMethod(options: IdentifyOptions): Choice {
       `unknown method "${method}"; there are ${methods.slice(0, -1).join(", ")} and ${methods.at(-1)}`,
     );
   }
-  if (positions === "all" && direct.includes(method)) {
+  if (positions === "all" && direct.includes(method) && receivers.length === 0) {
     throw new KeyheadsError(
       "BAD_ARGUMENT",
-      `method "${method}" replaces senders at END only; positions "all" needs method "activation" or an approximation of it`,
+      `method "${method}" replaces senders at END only, where they reach the logits; positions "all" needs receivers, or method "activation" or an approximation of it`,
     );
   }
   if (positions === "end" && method === "eap-ig") {
@@ -54,16 +62,19 @@ export function checkMethod(options: IdentifyOptions): Choice {
     );
   }
   checkOwn(method, options);
-  return { method, positions, mlpPath };
+  return { method, positions, mlpPath, receivers, wholeGroups };
 }
 
 /** Options that only some methods take. */
-function checkOwn(method: Method, { steps, interpolate, parts, edges }: IdentifyOptions): void {
+function checkOwn(method: Method, options: IdentifyOptions): void {
+  const { steps, interpolate, parts, edges, receivers, wholeGroups } = options;
   const own: readonly (readonly [string, unknown, readonly Method[]])[] = [
     ["steps", steps, ["eap-ig"]],
     ["interpolate", interpolate, ["eap-ig"]],
     ["parts", parts, ["atp", "atp-star"]],
     ["edges", edges, overEdges],
+    ["receivers", receivers, paths],
+    ["wholeGroups", wholeGroups, paths],
   ];
   for (const [name, value, methods] of own) {
     if (value === undefined || methods.includes(method)) continue;

@@ -17,6 +17,7 @@ import { guardOf, measure } from "./measure.ts";
 import type { IdentifyOptions } from "./options.ts";
 import { droppedOf, itemsOf, labelledClusters, makePairs, type Pair } from "./pairs.ts";
 import { type Patching, patchSenders } from "./patch.ts";
+import { checkReceivers, receiverName } from "./paths/receivers.ts";
 import { type BaseReading, pickReading, readRuns } from "./reading.ts";
 import { effectsOfRuns } from "./summary.ts";
 import { screen } from "./validity.ts";
@@ -38,7 +39,8 @@ export async function identify(
 ): Promise<IdentifyResult> {
   const started = performance.now();
   const choice = checkMethod(options);
-  const { method, positions, mlpPath } = choice;
+  const { method, positions, mlpPath, receivers } = choice;
+  checkReceivers(receivers, model.spec);
   const kind = options.counterfactual ?? "own";
   const all = makePairs(itemsOf(items), kind, positions, options.seed ?? 0);
   const effect = chooseEffect(options.effect, all);
@@ -73,6 +75,7 @@ export async function identify(
   return {
     items: { used: pairs.length, dropped: droppedOf(items) },
     ...{ method, positions, mlpPath },
+    ...(receivers.length > 0 && { receivers: receivers.map(receiverName) }),
     ...describe(model.spec, measured, options),
     ...describeApproximated(model.spec, found, clusters, options),
     validity,

@@ -1,5 +1,6 @@
 import type { CallOptions } from "../model.ts";
 import type { EffectName } from "../results.ts";
+import type { Receiver } from "./paths/receivers.ts";
 
 export const patchingMethods = ["exact", "naive", "activation"] as const;
 export type PatchingMethod = (typeof patchingMethods)[number];
@@ -47,6 +48,16 @@ export interface IdentifyOptions extends CallOptions, KeyOptions {
   readonly effect?: EffectName;
   /** Path patching and direct-gradient only. */
   readonly mlpPath?: MlpPath;
+  /**
+   * Of `exact` and `naive`: where paths end instead of in the logits. Senders and receivers are
+   * replaced at `positions`: END, or everywhere where a key or a value is among the receivers.
+   */
+  readonly receivers?: readonly Receiver[];
+  /**
+   * With grouped queries, k and v receivers are whole groups. By default a receiver is the copy of its
+   * group's keys or values that one query head reads.
+   */
+  readonly wholeGroups?: boolean;
   /** Both by default. What is not asked for is NaN in the result (null in JSON). */
   readonly senders?: readonly SenderKind[];
   /**

@@ -6,13 +6,18 @@ import type { Component } from "./component.ts";
 import { patchNaively } from "./naive.ts";
 import type { MlpPath, PatchingMethod, Positions } from "./options.ts";
 import type { Pair } from "./pairs.ts";
-import { emptyReading, pairReadout, type Reading, storeReading } from "./reading.ts";
+import { patchInto } from "./paths/into.ts";
+import type { Receiver } from "./paths/receivers.ts";
+import { emptyReading, pairReadout, type Reading, readingOf, storeReading } from "./reading.ts";
 import { runSweep } from "./sweep.ts";
 
 export interface Patching {
   readonly method: PatchingMethod;
   readonly positions: Positions;
   readonly mlpPath: MlpPath;
+  /** None: the logits. */
+  readonly receivers: readonly Receiver[];
+  readonly wholeGroups: boolean;
   readonly senders: readonly Component[];
   readonly logsumexp: boolean;
   /** Items per native call. */
@@ -37,8 +42,7 @@ export async function patchSenders(
       onProgress: (done, all) =>
         onProgress?.(start * senders.length + Math.floor((size * done) / all), total),
     };
-    const patch = patching.method === "naive" ? patchNaively : patchBySweep;
-    const patched = await patch(model, chunk, patching, call);
+    const patched = await wayOf(patching)(model, chunk, patching, call);
     patched.forEach((result, sender) => {
       storeReading(readings[sender] as Reading, start, result, 0, chunk.length);
     });
@@ -63,21 +67,29 @@ async function patchBySweep(
       sequences: pairs.map((pair) => pair.reference),
       variants: senders.map((sender) => [sender]),
       bank,
-      freeze: freezeOf(patching),
+      freeze: patching.method === "activation" ? "none" : held(patching.mlpPath),
       positions,
       readout: pairReadout(pairs, patching.logsumexp),
     },
     call,
   );
-  const { logits, logsumexp } = result.variants;
-  const items = pairs.length;
-  return senders.map((_, v) => ({
-    ...(logits && { logits: logits.subarray(2 * v * items, 2 * (v + 1) * items) }),
-    ...(logsumexp && { logsumexp: logsumexp.subarray(v * items, (v + 1) * items) }),
-  }));
+  return senders.map((_, v) => readingOf(result.variants, v, pairs.length));
 }
 
-function freezeOf({ method, mlpPath }: Patching) {
-  if (method === "activation") return "none";
-  return mlpPath === "freeze" ? "attention+mlp" : "attention";
+async function patchReceivers(
+  model: Model,
+  pairs: readonly Pair[],
+  { positions, method, mlpPath, ...patching }: Patching,
+  call: CallOptions,
+) {
+  const sweep = { ...patching, at: positions, freeze: held(mlpPath), naive: method === "naive" };
+  return await patchInto(model, pairs, sweep, call);
 }
+
+function wayOf({ method, receivers }: Patching) {
+  if (receivers.length > 0) return patchReceivers;
+  return method === "naive" ? patchNaively : patchBySweep;
+}
+
+const held = (mlpPath: MlpPath) =>
+  mlpPath === "freeze" ? ("attention+mlp" as const) : ("attention" as const);

@@ -43,6 +43,18 @@ export function pairReadout(
   return { logits: "tokens", tokens, logsumexp };
 }
 
+/** What pairReadout asked for, of one variant of many. */
+export function readingOf(
+  { logits, logsumexp }: ReadoutResult,
+  v: number,
+  items: number,
+): ReadoutResult {
+  return {
+    ...(logits && { logits: logits.subarray(2 * v * items, 2 * (v + 1) * items) }),
+    ...(logsumexp && { logsumexp: logsumexp.subarray(v * items, (v + 1) * items) }),
+  };
+}
+
 /** Copies result rows [from, from + count) into items [at, at + count) of a reading. */
 export function storeReading(
   into: Reading,

@@ -7,7 +7,7 @@ import { hooks } from "../../hooks.ts";
 import type { CallOptions, Model, SiteOptions, SweepEdit, SweepOptions } from "../../model.ts";
 import { naiveSweep } from "../naive-sweep.ts";
 import type { Pair } from "../pairs.ts";
-import { pairReadout } from "../reading.ts";
+import { pairReadout, readingOf } from "../reading.ts";
 import { type HeadInput, type Receiver, Recorded, recordSites } from "./receivers.ts";
 import { type At, Replacement, type Unit } from "./unit.ts";
 
@@ -85,14 +85,6 @@ async function patchSome(
   const readout = pairReadout(pairs, logsumexp);
   const { variants: patched } = await run({ sequences, variants, freeze: "none", readout }, call);
   return senders.map((_, v) => readingOf(patched, v, pairs.length));
-}
-
-function readingOf(all: ReadoutResult, v: number, items: number): ReadoutResult {
-  const { logits, logsumexp } = all;
-  return {
-    ...(logits && { logits: logits.subarray(2 * v * items, 2 * (v + 1) * items) }),
-    ...(logsumexp && { logsumexp: logsumexp.subarray(v * items, (v + 1) * items) }),
-  };
 }
 
 /** Edits of every variant that give the receivers what was recorded. */

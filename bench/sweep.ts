@@ -1,0 +1,293 @@
+// Path patching and activation patching of every head, side by side with PyTorch on the same weights
+// and items, in alternating rounds of one run: transformers with one hooked forward pass a variant over
+// all items at once, and the same END-row algorithm as an expert writes it in PyTorch. Prints one JSON
+// object: seconds, counted operations, ratios with their range over the rounds, and the share of the
+// ceiling, which is the engine's own best matrix product at these shapes in the same run.
+//
+//   npx tsx bench/sweep.ts [--case large,small,long,activation,q,kv] [--dtype f32|bf16] [--rounds 7]
+//                          [--hooked N]
+//
+// --hooked N times hooked forward passes of N variants, evenly drawn, and scales the time to all.
+// KEYHEADS_PYTHON names a Python with torch and transformers; without one only keyheads is timed.
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { type FloatArray, loadBinding } from "@keyheads/native";
+import { Model, rng } from "keyheads";
+import { captureBank } from "../packages/keyheads/src/attribution/capture.ts";
+import { allHeads } from "../packages/keyheads/src/attribution/component.ts";
+import { patchInto } from "../packages/keyheads/src/attribution/paths/into.ts";
+import { runSweep } from "../packages/keyheads/src/attribution/sweep.ts";
+import { findPython, median, Peer } from "./peer.ts";
+import { type Dtype, RandomModels, type Shape } from "./random-llama.ts";
+import { alternate, ratioOf } from "./rounds.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    case: { type: "string", default: "large" },
+    dtype: { type: "string", default: "f32" },
+    rounds: { type: "string", default: "7" },
+    hooked: { type: "string", default: "6" },
+    readout: { type: "string", default: "all,tokens" },
+  },
+});
+const rounds = Number(flags.rounds);
+const dtype = flags.dtype as Dtype;
+const large: Shape = { layers: 12, heads: 12, width: 768, mlp: 2048, vocab: 32_000 };
+const small: Shape = { layers: 6, heads: 8, width: 192, mlp: 512, vocab: 3072 };
+const cases: Record<string, { shape: Shape; length: number; run: (at: Place) => Promise<void> }> = {
+  large: { shape: large, length: 12, run: directPaths },
+  small: { shape: small, length: 8, run: directPaths },
+  long: { shape: large, length: 64, run: directPaths },
+  activation: { shape: large, length: 12, run: activation },
+  q: { shape: large, length: 12, run: (at) => receivers(at, "q") },
+  kv: { shape: large, length: 12, run: (at) => receivers(at, "kv") },
+};
+const items = 16;
+
+interface Place {
+  readonly name: string;
+  readonly model: Model;
+  readonly shape: Shape;
+  readonly length: number;
+  readonly reference: number[][];
+  readonly counterfactual: number[][];
+  readonly answers: number[];
+}
+
+const binding = loadBinding();
+const python = findPython();
+using peer = python === undefined ? undefined : new Peer(python, "torch_sweep.py");
+using models = new RandomModels();
+const results: object[] = [];
+for (const name of flags.case.split(",")) {
+  const { shape, length, run } = cases[name] as (typeof cases)[string];
+  const folder = await models.write(`${name}-${dtype}`, shape, dtype);
+  const random = rng(1);
+  const sequences = () =>
+    Array.from({ length: items }, () => Array.from({ length }, () => random.int(shape.vocab)));
+  const [reference, counterfactual] = [sequences(), sequences()];
+  const answers = Array.from({ length: items }, () => random.int(shape.vocab));
+  using model = await Model.load(folder, { dtype });
+  await peer?.ask({
+    do: "open",
+    ...{ folder, dtype, threads: binding.info().threads, reference, counterfactual, answers },
+  });
+  await run({ name, model, shape, length, reference, counterfactual, answers });
+}
+console.log(JSON.stringify({ ...binding.info(), dtype, rounds, results }, null, 1));
+
+/** Base runs of X_r and X_c, the rows of all heads through the MLPs, and what is read of them. */
+function operations({ shape, length }: Place, full: boolean): number {
+  const { layers, heads, width, mlp, vocab } = shape;
+  const block = 4 * width * width + 3 * width * mlp;
+  const base = 2 * items * length * layers * block;
+  const rows = heads * items;
+  const chain =
+    ((layers * (layers + 1)) / 2) * rows * 3 * width * mlp + layers * rows * width * width;
+  return 2 * (base + chain + (full ? vocab * width * (layers * rows + items) : 0));
+}
+
+async function directPaths(at: Place): Promise<void> {
+  const senders = allHeads(at.model.spec);
+  for (const readout of flags.readout.split(",") as ("all" | "tokens")[]) {
+    const full = readout === "all";
+    const ours = async () => {
+      const { bank } = await captureBank(at.model, at.counterfactual, "end", {});
+      const { variants } = await runSweep(
+        at.model,
+        {
+          sequences: at.reference,
+          variants: senders.map((sender) => [sender]),
+          bank: { z: bank.z },
+          freeze: "attention",
+          positions: "end",
+          readout: full
+            ? { logits: "all" }
+            : { logits: "tokens", tokens: Int32Array.from(at.answers) },
+        },
+        {},
+      );
+      return variants.logits as FloatArray;
+    };
+    const each = senders.map(({ layer, head }) => [layer, head]);
+    await compare(at, `${at.name}, ${full ? "full logits" : "answer only"}`, {
+      ours,
+      all: each.length,
+      hooked: (some) => ({ do: "hooked_paths", senders: some.map((i) => each[i]), full }),
+      expert: { do: "expert_paths", full },
+      operations: operations(at, full),
+      perVariant: items * (full ? at.shape.vocab : 1),
+    });
+  }
+}
+
+async function activation(at: Place): Promise<void> {
+  const { layers, heads, dHead } = at.model.spec;
+  const senders = allHeads(at.model.spec);
+  const positions = Array.from({ length: at.length }, (_, p) => p);
+  const each = senders.flatMap(({ layer, head }) => positions.map((p) => [layer, head, p]));
+  const ours = async () => {
+    const { bank } = await captureBank(at.model, at.counterfactual, "all", {});
+    const width = heads * dHead;
+    const { variants } = await at.model.sweep({
+      sequences: at.reference,
+      variants: each.map(([layer = 0, head = 0, p = 0]) => [
+        {
+          hook: `blocks.${layer}.attn.hook_z`,
+          head,
+          positions: [p],
+          op: "set" as const,
+          value: {
+            array: bank.z,
+            offset: (layer * bank.z.length) / layers + p * width + head * dHead,
+            row: at.length * width,
+          },
+        },
+      ]),
+      readout: { logits: "tokens", tokens: Int32Array.from(at.answers) },
+    });
+    return variants.logits as FloatArray;
+  };
+  await compare(at, `${at.name}: every head at every position, answer only`, {
+    ours,
+    all: each.length,
+    hooked: (some) => ({
+      do: "hooked_activation",
+      variants: some.map((i) => each[i]),
+      full: false,
+    }),
+    perVariant: items,
+  });
+}
+
+async function receivers(at: Place, kind: "q" | "kv"): Promise<void> {
+  const { layers, heads } = at.model.spec;
+  const random = rng(3);
+  const chosen = Array.from({ length: 8 }, (_, i) => {
+    const layer = kind === "q" ? layers - 4 + (i % 4) : Math.floor((2 * layers) / 3) + (i % 4);
+    return { input: kind === "q" ? "q" : i % 2 ? "v" : "k", layer, head: random.int(heads) };
+  }) as { input: "q" | "k" | "v"; layer: number; head: number }[];
+  const unique = [...new Map(chosen.map((one) => [JSON.stringify(one), one])).values()];
+  const senders = allHeads(at.model.spec);
+  const pairs = at.reference.map((reference, i) => ({
+    reference,
+    counterfactual: at.counterfactual[i] as number[],
+    answer: at.answers[i] as number,
+    counterfactualAnswer: undefined,
+    cluster: String(i),
+    item: {} as never,
+  }));
+  const ours = async () => {
+    const found = await patchInto(
+      at.model,
+      pairs,
+      {
+        senders,
+        receivers: unique,
+        at: kind === "q" ? "end" : "all",
+        freeze: "attention",
+        wholeGroups: false,
+        logsumexp: false,
+        naive: false,
+      },
+      {},
+    );
+    return Float32Array.from(
+      found.flatMap(({ logits }) => [...(logits ?? [])].filter((_, i) => i % 2 === 0)),
+    );
+  };
+  const each = senders.map(({ layer, head }) => [layer, head]);
+  await compare(at, `${at.name}: into ${unique.length} receivers, answer only`, {
+    ours,
+    all: each.length,
+    hooked: (some) => ({
+      do: "hooked_receivers",
+      senders: some.map((i) => each[i]),
+      receivers: unique.map(({ input, layer, head }) => [input, layer, head]),
+      everywhere: kind === "kv",
+      full: false,
+    }),
+    perVariant: items,
+  });
+}
+
+interface Contest {
+  readonly ours: () => Promise<FloatArray>;
+  /** Variants in all. */
+  readonly all: number;
+  readonly hooked: (variants: readonly number[]) => object;
+  readonly expert?: object;
+  readonly operations?: number;
+  /** Numbers that a variant gives. */
+  readonly perVariant: number;
+}
+
+async function compare(at: Place, what: string, contest: Contest): Promise<void> {
+  const { ours, all, expert, perVariant } = contest;
+  const found = await ours();
+  const sample = Array.from({ length: Math.min(all, Number(flags.hooked)) }, (_, i) =>
+    Math.floor(((i + 0.5) * all) / Math.min(all, Number(flags.hooked))),
+  );
+  const hooked = contest.hooked(sample);
+  let largestDifference: number | undefined;
+  if (peer) {
+    const { values } = await peer.ask<{ values: number[] }>({ ...hooked, show: true });
+    const mine = sample.flatMap((v) => [...found.subarray(v * perVariant, (v + 1) * perVariant)]);
+    largestDifference = Math.max(...values.map((x, i) => Math.abs(x - (mine[i] as number))));
+    if (expert) await peer.ask({ ...expert });
+  }
+  const ask = (request: object) => async () =>
+    (await (peer as Peer).ask<{ seconds: number }>({ ...request })).seconds;
+  const seconds = await alternate(rounds, {
+    ours: async () => {
+      const start = performance.now();
+      await ours();
+      return (performance.now() - start) / 1000;
+    },
+    ...(peer && { hooked: ask(hooked), ...(expert && { expert: ask(expert) }) }),
+  });
+  const times = seconds as Record<"ours" | "hooked" | "expert", number[]>;
+  const all_hooked = times.hooked?.map((s) => (s * all) / sample.length);
+  const rate = contest.operations && gemmRate(at.shape);
+  const time = median(times.ours);
+  results.push({
+    case: what,
+    variants: all,
+    seconds: time,
+    ...(all_hooked && {
+      hookedSeconds: median(all_hooked),
+      hookedTimed: sample.length,
+      toHooked: ratioOf(all_hooked, times.ours),
+      largestDifference,
+    }),
+    ...(times.expert && {
+      expertSeconds: median(times.expert),
+      toExpert: ratioOf(times.expert, times.ours),
+    }),
+    ...(contest.operations &&
+      rate && {
+        gflop: contest.operations / 1e9,
+        gflopPerSecond: contest.operations / 1e9 / time,
+        ceilingGflopPerSecond: rate / 1e9,
+        ofCeiling: contest.operations / time / rate,
+      }),
+  });
+  console.error(JSON.stringify(results.at(-1)));
+}
+
+/** Best of the products that the chain and the unembedding are made of, at their largest. */
+function gemmRate({ layers, heads, width, mlp, vocab }: Shape): number {
+  const tests = fileURLToPath(new URL("../native/build/Release/op_tests", import.meta.url));
+  const rows = layers * heads * items;
+  const shapes = [
+    [rows, mlp, width],
+    [rows, width, mlp],
+    [rows, vocab, width],
+  ].flat();
+  const { stdout } = spawnSync(tests, ["--gemm", dtype, ...shapes.map(String)], {
+    encoding: "utf8",
+  });
+  const rates = JSON.parse(stdout) as { flops: number }[];
+  return Math.max(...rates.map(({ flops }) => flops));
+}
