@@ -106,6 +106,28 @@ describe.skipIf(!executablePath)("the report in a browser", () => {
     await page.context().close();
   });
 
+  it("hides weak edges of the circuit, by keyboard too, and says how many are left", async () => {
+    const { page } = await open(browser, "4x4", 1280, "light");
+    const range = page.locator(".prune input").first();
+    const output = page.locator(".prune output").first();
+    const visible = () =>
+      page.evaluate(
+        () =>
+          [...document.querySelectorAll<SVGElement>(".circuit-graph path[data-share]")].filter(
+            (edge) =>
+              edge.getClientRects().length > 0 && edge.closest("section")?.querySelector(".prune"),
+          ).length,
+      );
+    const all = await visible();
+    expect(await output.textContent()).toMatch(/^0 % of the strongest: (\d+) of \1 edges$/);
+    await range.focus();
+    await page.keyboard.press("End");
+    expect(await output.textContent()).toMatch(/^100 % of the strongest: 1 of \d+ edges$/);
+    expect(await range.getAttribute("aria-valuetext")).toMatch(/1 of/);
+    expect(await visible()).toBeLessThan(all);
+    await page.context().close();
+  });
+
   it("is well-formed: every picture is valid XML", async () => {
     const { page } = await open(browser, "4x4", 1280, "light", false);
     const markup = readFileSync(fileOf("4x4"), "utf8").match(/<svg xmlns[\s\S]*?<\/svg>/g) ?? [];

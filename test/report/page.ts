@@ -46,7 +46,7 @@ export function all(page: Page, selector: string): Node[] {
 }
 
 /** Tags of HTML that have no end. */
-const empty = new Set(["meta", "link", "br", "!doctype"]);
+const empty = new Set(["meta", "link", "br", "input", "!doctype"]);
 
 /** The first tag that is not closed, or closed without having been opened; undefined if none. */
 export function unbalanced(html: string): string | undefined {

@@ -13,6 +13,7 @@ import type {
   SubsetResult,
 } from "../../packages/report/src/results.ts";
 import { type Random, random } from "./random.ts";
+import { sampleCircuit, sampleGraph } from "./sample-circuit.ts";
 
 export interface Shape {
   readonly layers: number;
@@ -246,5 +247,7 @@ export function sampleExperiment(shape: Shape, name: string, title: string): Exp
     subsets: sampleSubsets(rng, shape, planted),
     attention: sampleAttention(rng, knockedOut),
     lens: sampleLens(rng, shape.layers),
+    circuit: sampleCircuit(rng, shape, planted),
+    graph: sampleGraph(rng, shape, planted),
   };
 }

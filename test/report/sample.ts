@@ -3,6 +3,8 @@
  * title says so, and the numbers come from a seeded generator.
  */
 import type { RunResult, WorkedExample } from "../../packages/report/src/results.ts";
+import { random } from "./random.ts";
+import { sampleTransfer } from "./sample-circuit.ts";
 import { sampleExperiment } from "./sample-experiment.ts";
 import { sampleClasses, sampleTuning } from "./sample-tuning.ts";
 
@@ -93,6 +95,7 @@ export function sampleRun(shape: { layers: number; heads: number; seed?: number 
       after: sampleClasses(0.082, 0.003),
       description: `Heads ${first.direct.keyHeads.join(", ")} trained for 6 updates, with replay.`,
     },
+    transfer: sampleTransfer(random(seed), ["add", "sub", "who received the <gift>"]),
     tuning: sampleTuning({ ...shape, seed }, first.direct.keyHeads),
     example,
     claims: [

@@ -16,6 +16,7 @@ import { method } from "./sections/method.ts";
 import { experimentIds, type Part } from "./sections/part.ts";
 import { reproducibility } from "./sections/reproducibility.ts";
 import { summary } from "./sections/summary.ts";
+import { transferSection } from "./sections/transfer.ts";
 import { tuning } from "./sections/tuning.ts";
 
 /** The report of a run, as the text of an HTML file. */
@@ -26,6 +27,7 @@ export function renderReport(run: RunResult): string {
     summary(run),
     example(run, palette),
     ...run.experiments.map((data, i) => experiment(data, ids[i] ?? "", palette)),
+    transferSection(run),
     evaluation(run),
     tuning(run),
     claims(run),

@@ -3,6 +3,7 @@ import type {
   AblationName,
   Dropped,
   EffectName,
+  Interval,
   ItemCounts,
   RandomBand,
   RoleShare,
@@ -159,4 +160,20 @@ export interface RobustnessRow {
   readonly rank?: number;
   /** Why there is nothing: these items do not allow it. */
   readonly why?: string;
+}
+
+/** Effects of edges: what `from` writes, as `to` reads it. */
+export interface GraphResult {
+  readonly method: string;
+  readonly effect: EffectName;
+  /** "embed", "3.1", "mlp 3"; to "4.0.q", "mlp 4", "logits". */
+  readonly edges: readonly GraphEdge[];
+  /** All that were measured. */
+  readonly edgeCount: number;
+}
+export interface GraphEdge {
+  readonly from: string;
+  readonly to: string;
+  readonly effect: number;
+  readonly ci: Interval;
 }

@@ -2,6 +2,8 @@
  * The shapes of everything that analyses return and that results.json and `--json` hold.
  * Names of fields are part of the command-line contract (docs/cli.md): add, never rename.
  */
+import type { CircuitResult, GraphResult, TransferResult } from "./results-validation.ts";
+
 export const schemaVersion = 1;
 
 export type Interval = readonly [low: number, high: number];
@@ -313,6 +315,9 @@ export interface Experiment {
   readonly subsets?: SubsetResult;
   readonly attention?: AttendResult;
   readonly lens?: LensResult;
+  readonly circuit?: CircuitResult;
+  /** The strongest edges between heads and MLPs, drawn as a graph. */
+  readonly graph?: GraphResult;
 }
 
 export interface WorkedExample {
@@ -363,6 +368,8 @@ export interface RunResult {
     readonly description: string;
   };
   readonly tuning?: TuningComparison;
+  /** Key heads across the tasks of the run. */
+  readonly transfer?: TransferResult;
   readonly example?: WorkedExample;
   readonly claims: readonly Claim[];
   readonly seconds: number;

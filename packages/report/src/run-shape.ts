@@ -18,7 +18,7 @@ const items = object({
   used: numeric,
   dropped: arrayOf(object({ line: numeric, why: text })),
 });
-const ablation = oneOf("mean", "zero", "resample");
+const ablation = oneOf("mean", "zero", "resample", "counterfactual");
 const positions = oneOf("end", "all");
 
 const identify = object({
@@ -106,6 +106,42 @@ const lens = object({
   mlpPhases: optional(object({})),
 });
 
+const estimate = object({ mean: numeric, low: numeric, high: numeric });
+const circuit = object({
+  components: texts,
+  of: numeric,
+  metric: text,
+  mlpsOutside: oneOf("kept", "removed"),
+  full: numeric,
+  empty: numeric,
+  faithfulness: estimate,
+  completeness: optional(object({ share: numeric, worst: object({ removed: texts }) })),
+  minimality: optional(
+    object({
+      components: arrayOf(
+        object({
+          component: text,
+          effect: numeric,
+          share: numeric,
+          without: texts,
+          atLeast: optional(numeric),
+        }),
+      ),
+      random: object({ high: numeric }),
+    }),
+  ),
+  sizes: optional(
+    arrayOf(
+      object({
+        ranking: oneOf("signed", "absolute"),
+        points: arrayOf(object({ share: numeric, k: numeric, faithfulness: numeric })),
+      }),
+    ),
+  ),
+  cpr: optional(numeric),
+  cmd: optional(numeric),
+});
+
 const experiment = object({
   name: text,
   title: text,
@@ -120,6 +156,25 @@ const experiment = object({
   subsets: optional(subsets),
   attention: optional(attention),
   lens: optional(lens),
+  circuit: optional(circuit),
+  graph: optional(
+    object({
+      method: text,
+      effect: text,
+      edgeCount: numeric,
+      edges: arrayOf(object({ from: text, to: text, effect: numeric, ci: optional(numbers) })),
+    }),
+  ),
+});
+
+const transfer = object({
+  sets: arrayOf(object({ name: text, keyHeads: texts, baseline: numeric })),
+  split: oneOf("labels", "clusters", "none"),
+  jaccard: matrix,
+  chance: matrix,
+  rank: matrix,
+  accuracy: matrix,
+  random: arrayOf(arrayOf(optional(object({ low: numeric, high: numeric })))),
 });
 
 const accuracies = arrayOf(
@@ -184,6 +239,7 @@ export const runShape: Check = object({
   experiments: arrayOf(experiment),
   evaluation: optional(object({ before: accuracies, after: accuracies, description: text })),
   tuning: optional(tuning),
+  transfer: optional(transfer),
   example: optional(example),
   claims: arrayOf(object({ claim: text, source: text, verdict: text, evidence: text })),
   seconds: numeric,

@@ -2,6 +2,7 @@
 import { attentionByRole } from "../analysis/attention-by-role.ts";
 import { lens } from "../analysis/lens.ts";
 import { allHeads, type HeadRef } from "../attribution/component.ts";
+import { effectOf } from "../attribution/effects.ts";
 import { identify } from "../attribution/identify.ts";
 import type { IdentifyOptions } from "../attribution/options.ts";
 import type { CallOptions, Model } from "../model.ts";
@@ -10,7 +11,9 @@ import { choose } from "../statistics/combinations.ts";
 import type { ItemSet } from "../tasks/items.ts";
 import { topHeads } from "../tuning/draws.ts";
 import { parseHeads } from "../tuning/selection.ts";
+import { circuit } from "../validation/circuit.ts";
 import { knockOut } from "../validation/knock-out.ts";
+import type { Scored } from "../validation/size-curve.ts";
 import { subsets } from "../validation/subsets.ts";
 import type { RunQuestion } from "./plan.ts";
 import type { Stage } from "./run-folder.ts";
@@ -20,6 +23,8 @@ const leastKeyHeads = 3;
 const mostKeyHeads = 10;
 /** All sets of up to three heads, where there are no more than this. */
 const mostSubsets = 1000;
+/** A circuit is run without hundreds of sets: on so many items. */
+const mostCircuitItems = 200;
 
 export interface AskOptions extends CallOptions {
   readonly seed: number;
@@ -72,6 +77,14 @@ export async function ask(
   const everySubset = small
     ? await stage(`${name}.subsets`, () => subsets(model, test, { ...removal, size: 3 }))
     : undefined;
+  const [few, parts] = [limited(test, mostCircuitItems), 8];
+  const proof = await stage(`${name}.circuit`, () =>
+    circuit(model, few, {
+      ...call,
+      ...{ seed, heads, positions: "end", subsets: parts, random: parts },
+      scores: scoresOf(direct),
+    }),
+  );
   const attention = await stage(`${name}.attention`, () =>
     attentionByRole(model, test, { ...call, heads, seed }),
   );
@@ -90,5 +103,18 @@ export async function ask(
     ...(everySubset && { subsets: everySubset }),
     attention,
     lens: byLayer,
+    circuit: proof,
   };
+}
+
+function limited(set: ItemSet, most: number): ItemSet {
+  return { ...set, items: set.items.slice(0, most) };
+}
+
+/** Effects of heads as scores: positive helps the answer. */
+function scoresOf({ heads, effect }: IdentifyResult): Scored[] {
+  const { harm } = effectOf(effect, true);
+  return heads.flatMap((row, layer) =>
+    row.map((value, head) => ({ component: { layer, head }, score: harm * value })),
+  );
 }

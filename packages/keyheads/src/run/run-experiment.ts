@@ -4,9 +4,15 @@ import { performance } from "node:perf_hooks";
 import { bundledModels } from "@keyheads/models";
 import { loadBinding } from "@keyheads/native";
 import type { CallOptions, Model } from "../model.ts";
-import { type ClassAccuracy, type RunResult, schemaVersion } from "../results.ts";
+import {
+  type ClassAccuracy,
+  type RunResult,
+  schemaVersion,
+  type TransferResult,
+} from "../results.ts";
 import { cardOf } from "../tasks/build-items.ts";
 import type { Template } from "../tasks/template.ts";
+import { transfer } from "../validation/transfer.ts";
 import { version } from "../version.ts";
 import { ask, keyHeadsOf } from "./ask.ts";
 import { judgeClaims } from "./claims.ts";
@@ -58,6 +64,7 @@ export async function runExperiment(model: Model, options: RunOptions = {}): Pro
   const [question, experiment] = [plan.questions[0], experiments[0]];
   if (!question || !experiment) throw new RangeError("a run needs at least one task");
   const key = keyHeadsOf(experiment.direct);
+  const across = await compareTasks(model, plan, { ...call, seed, stage });
 
   const before = await stage("evaluate-before", () => evaluateClasses(model, plan.classes, call));
   const item = await chooseExample(model, question.test.items);
@@ -110,6 +117,7 @@ export async function runExperiment(model: Model, options: RunOptions = {}): Pro
       description: improvement?.description ?? reason,
     },
     ...(improvement && { tuning: improvement.comparison }),
+    ...(across && { transfer: across }),
     example: await workedExample(model, item, key, predictions),
     claims: judgeClaims({
       experiments,
@@ -122,6 +130,29 @@ export async function runExperiment(model: Model, options: RunOptions = {}): Pro
     timings,
     peakBytes: loadBinding().memory().peakBytes,
   };
+}
+
+/** Whose heads are whose, where a run has several questions. */
+async function compareTasks(
+  model: Model,
+  { questions }: RunPlan,
+  { seed, stage, ...call }: CallOptions & { readonly seed: number; readonly stage: Stage },
+): Promise<TransferResult | undefined> {
+  if (questions.length < 2) return undefined;
+  const entries = questions.map(({ name, discover, test }) => ({
+    model,
+    set: {
+      name,
+      items: [
+        ...discover.items.map((item) => ({ ...item, split: "discover" })),
+        ...test.items.map((item) => ({ ...item, split: "test" })),
+      ],
+      dropped: [],
+    },
+  }));
+  return await stage("transfer", () =>
+    transfer(entries, { ...call, seed, positions: "end", answer: "target", onlyCorrect: true }),
+  );
 }
 
 async function makePlan(model: Model, options: RunOptions, seed: number): Promise<RunPlan> {

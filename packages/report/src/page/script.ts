@@ -30,6 +30,32 @@ export const script = `
   document.addEventListener("pointerdown", show, { passive: true });
   document.addEventListener("scroll", () => { tip.hidden = true; }, { passive: true, capture: true });
 
+  for (const box of document.querySelectorAll("[data-prune]")) {
+    const graph = document.getElementById(box.dataset.prune);
+    const range = box.querySelector("input");
+    const said = box.querySelector("output");
+    // A graph may be drawn twice, for wide and for narrow pages.
+    const edges = [...graph.querySelectorAll("[data-share]")];
+    const drawings = graph.querySelectorAll("svg").length;
+    const prune = () => {
+      const kept = edges.filter((edge) => {
+        const keep = Number(edge.dataset.share) >= Number(range.value);
+        edge.style.display = keep ? "" : "none";
+        return keep;
+      });
+      const used = new Set(kept.flatMap((edge) => [edge.dataset.from, edge.dataset.to]));
+      for (const node of graph.querySelectorAll("[data-node]")) {
+        node.style.opacity = used.has(node.dataset.node) ? 1 : 0.15;
+      }
+      const text = range.value + " % of the strongest: " + kept.length / drawings + " of " + edges.length / drawings + " edges";
+      said.textContent = text;
+      range.setAttribute("aria-valuetext", text);
+    };
+    range.addEventListener("input", prune);
+    box.hidden = false;
+    prune();
+  }
+
   const links = new Map();
   for (const link of document.querySelectorAll("nav.side a")) links.set(link.hash.slice(1), link);
   const seen = new Set();

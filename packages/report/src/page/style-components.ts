@@ -24,6 +24,10 @@ figcaption { color: var(--muted); font-size: 0.86rem; line-height: 1.5; margin-t
   font-size: 0.85rem; color: var(--muted);
 }
 .heat-legend span { flex: 1 1 220px; line-height: 1.4; }
+.prune { display: flex; flex-wrap: wrap; gap: 6px 14px; align-items: center; margin: 0 0 12px; font-size: 0.9rem; }
+.prune[hidden] { display: none; }
+.prune input { flex: 1 1 220px; max-width: 360px; accent-color: var(--helps); }
+.prune output { color: var(--muted); font-variant-numeric: tabular-nums; min-width: 17em; }
 details.more { margin: 10px 0; font-size: 0.92rem; }
 details > summary { cursor: pointer; color: var(--link); font-size: 0.88rem; }
 details.more[open] > summary { margin-bottom: 8px; }
@@ -50,6 +54,12 @@ th:last-child, td:last-child { padding-right: 0; }
 td.num, td small { white-space: nowrap; }
 .highlight > * { background: var(--yes-soft); }
 .highlight > :first-child { box-shadow: -8px 0 0 var(--yes-soft); }
+.matrix { width: auto; }
+.matrix td.shaded {
+  background: color-mix(in srgb, var(--helps) calc(var(--w) * 0.45), var(--surface));
+  padding: 7px 12px; border: 2px solid var(--surface); min-width: 7em;
+}
+.matrix td small { display: block; color: var(--muted); }
 .gain { color: var(--helps); font-weight: 600; }
 .loss { color: var(--against); font-weight: 600; }
 @media screen and (max-width: 640px) {

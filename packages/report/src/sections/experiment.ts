@@ -3,6 +3,8 @@ import type { Palette } from "../colors.ts";
 import { html } from "../html.ts";
 import type { Experiment } from "../results.ts";
 import { attentionPart } from "./attention-part.ts";
+import { circuitGraphPart } from "./circuit-graph-part.ts";
+import { circuitPart } from "./circuit-part.ts";
 import { counterfactualPart, threeEffectsPart } from "./comparison-parts.ts";
 import { directPart } from "./direct-part.ts";
 import { lensPart } from "./lens-part.ts";
@@ -16,6 +18,8 @@ export function experiment(data: Experiment, prefix: string, palette: Palette): 
     counterfactualPart(data, prefix),
     knockOutPart(data, prefix),
     subsetsPart(data, prefix),
+    circuitPart(data, prefix),
+    circuitGraphPart(data, prefix),
     attentionPart(data, prefix, palette),
     lensPart(data, prefix),
   ].filter((part) => part !== null);
