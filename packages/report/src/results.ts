@@ -318,6 +318,8 @@ export interface Experiment {
   readonly circuit?: CircuitResult;
   /** The strongest edges between heads and MLPs, drawn as a graph. */
   readonly graph?: GraphResult;
+  /** What these items did not allow, and why. */
+  readonly notes?: readonly string[];
 }
 
 export interface WorkedExample {

@@ -157,6 +157,7 @@ const experiment = object({
   attention: optional(attention),
   lens: optional(lens),
   circuit: optional(circuit),
+  notes: optional(texts),
   graph: optional(
     object({
       method: text,

@@ -6,7 +6,7 @@ import { effectOf } from "../attribution/effects.ts";
 import { identify } from "../attribution/identify.ts";
 import type { IdentifyOptions } from "../attribution/options.ts";
 import type { CallOptions, Model } from "../model.ts";
-import type { Experiment, IdentifyResult } from "../results.ts";
+import type { Experiment, GraphResult, IdentifyResult } from "../results.ts";
 import { choose } from "../statistics/combinations.ts";
 import type { ItemSet } from "../tasks/items.ts";
 import { topHeads } from "../tuning/draws.ts";
@@ -15,6 +15,7 @@ import { circuit } from "../validation/circuit.ts";
 import { knockOut } from "../validation/knock-out.ts";
 import type { Scored } from "../validation/size-curve.ts";
 import { subsets } from "../validation/subsets.ts";
+import { attempt } from "./attempt.ts";
 import type { RunQuestion } from "./plan.ts";
 import type { Stage } from "./run-folder.ts";
 
@@ -25,6 +26,10 @@ const mostKeyHeads = 10;
 const mostSubsets = 1000;
 /** A circuit is run without hundreds of sets: on so many items. */
 const mostCircuitItems = 200;
+/** Parts of it that are removed, and random heads beside it. */
+const mostParts = 8;
+/** Edges that are drawn. */
+const mostEdges = 80;
 
 export interface AskOptions extends CallOptions {
   readonly seed: number;
@@ -77,14 +82,23 @@ export async function ask(
   const everySubset = small
     ? await stage(`${name}.subsets`, () => subsets(model, test, { ...removal, size: 3 }))
     : undefined;
-  const [few, parts] = [limited(test, mostCircuitItems), 8];
-  const proof = await stage(`${name}.circuit`, () =>
-    circuit(model, few, {
-      ...call,
-      ...{ seed, heads, positions: "end", subsets: parts, random: parts },
-      scores: scoresOf(direct),
-    }),
+  const proof = await attempt("The circuit was not weighed", () =>
+    stage(`${name}.circuit`, () =>
+      circuit(model, limited(test, mostCircuitItems), {
+        ...call,
+        ...{ seed, heads, positions: "end", subsets: mostParts, random: mostParts },
+        scores: scoresOf(direct),
+      }),
+    ),
   );
+  const byEdge = await attempt("The circuit was not drawn", async () =>
+    equalLengths
+      ? await attribute("graph", limited(discover, mostCircuitItems), {
+          ...{ onlyCorrect: true, method: "eap-ig", edges: mostEdges },
+        })
+      : undefined,
+  );
+  const notes = [proof.note, byEdge.note].filter((note) => note !== undefined);
   const attention = await stage(`${name}.attention`, () =>
     attentionByRole(model, test, { ...call, heads, seed }),
   );
@@ -103,8 +117,19 @@ export async function ask(
     ...(everySubset && { subsets: everySubset }),
     attention,
     lens: byLayer,
-    circuit: proof,
+    ...(proof.value && { circuit: proof.value }),
+    ...(byEdge.value && { graph: graphOf(byEdge.value) }),
+    ...(notes.length > 0 && { notes }),
   };
+}
+
+function graphOf({
+  method,
+  effect,
+  edges = [],
+  edgeCount = edges.length,
+}: IdentifyResult): GraphResult {
+  return { method, effect, edges, edgeCount };
 }
 
 function limited(set: ItemSet, most: number): ItemSet {

@@ -15,6 +15,7 @@ import type { Template } from "../tasks/template.ts";
 import { transfer } from "../validation/transfer.ts";
 import { version } from "../version.ts";
 import { ask, keyHeadsOf } from "./ask.ts";
+import { attempt } from "./attempt.ts";
 import { judgeClaims } from "./claims.ts";
 import { digitsPlan } from "./digits-plan.ts";
 import { evaluateClasses } from "./evaluate-classes.ts";
@@ -109,7 +110,7 @@ export async function runExperiment(model: Model, options: RunOptions = {}): Pro
     device: model.device,
     dtype: model.dtype,
     seed,
-    task: plan.task,
+    task: across.note ? { ...plan.task, notes: [...plan.task.notes, across.note] } : plan.task,
     experiments,
     evaluation: {
       before,
@@ -117,7 +118,7 @@ export async function runExperiment(model: Model, options: RunOptions = {}): Pro
       description: improvement?.description ?? reason,
     },
     ...(improvement && { tuning: improvement.comparison }),
-    ...(across && { transfer: across }),
+    ...(across.value && { transfer: across.value }),
     example: await workedExample(model, item, key, predictions),
     claims: judgeClaims({
       experiments,
@@ -137,8 +138,8 @@ async function compareTasks(
   model: Model,
   { questions }: RunPlan,
   { seed, stage, ...call }: CallOptions & { readonly seed: number; readonly stage: Stage },
-): Promise<TransferResult | undefined> {
-  if (questions.length < 2) return undefined;
+): Promise<{ value?: TransferResult; note?: string }> {
+  if (questions.length < 2) return {};
   const entries = questions.map(({ name, discover, test }) => ({
     model,
     set: {
@@ -150,8 +151,9 @@ async function compareTasks(
       dropped: [],
     },
   }));
-  return await stage("transfer", () =>
-    transfer(entries, { ...call, seed, positions: "end", answer: "target", onlyCorrect: true }),
+  const options = { positions: "end", answer: "target", onlyCorrect: true } as const;
+  return await attempt("Tasks were not compared", () =>
+    stage("transfer", () => transfer(entries, { ...call, seed, ...options })),
   );
 }
 

@@ -24,6 +24,7 @@ export function experiment(data: Experiment, prefix: string, palette: Palette): 
     lensPart(data, prefix),
   ].filter((part) => part !== null);
   const body = html`<p class="lead">${data.description}</p>
+${data.notes?.map((note) => html`<p>${note}</p>`)}
 ${parts.map(
   ({ id, title, body: content }) => html`<section id="${id}" class="part">
 <h3>${title}</h3>
