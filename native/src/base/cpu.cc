@@ -18,6 +18,9 @@ bool supported(Isa isa) {
 #ifdef KEYHEADS_ONLY_ISA
   if (isa != Isa::KEYHEADS_ONLY_ISA) return false;
 #endif
+#ifdef KEYHEADS_WITHOUT_BF16
+  if (isa == Isa::v4_bf16) return false;
+#endif
   return has_isa(isa);
 }
 
