@@ -234,7 +234,10 @@ async function compare(at: Place, what: string, contest: Contest): Promise<void>
   if (peer) {
     const { values } = await peer.ask<{ values: number[] }>({ ...hooked, show: true });
     const mine = sample.flatMap((v) => [...found.subarray(v * perVariant, (v + 1) * perVariant)]);
-    largestDifference = Math.max(...values.map((x, i) => Math.abs(x - (mine[i] as number))));
+    largestDifference = values.reduce(
+      (most, x, i) => Math.max(most, Math.abs(x - (mine[i] as number))),
+      0,
+    );
     if (expert) await peer.ask({ ...expert });
   }
   const ask = (request: object) => async () =>

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { failure, json, keyheads, planted, problems, scratch } from "./keyheads.ts";
 
 const commands = [
-  ...["run", "identify", "knockout", "circuit", "transfer", "attend", "lens", "tune"],
+  ...["run", "identify", "trace", "knockout", "circuit", "transfer", "attend", "lens", "tune"],
   ...["contributions", "ov", "controls", "robustness", "pretrain", "eval"],
   ...["compare-tuning", "merge", "diff"],
   ...["generate", "items", "report", "verify", "inspect", "doctor", "bench"],

@@ -136,8 +136,8 @@ export function hasUnit(unit: Unit, pair: Pair): boolean {
 }
 
 /** Every embedding of the longest prompt, END first. */
-export function allEmbeddings(pairs: readonly Pair[]): Embedding[] {
-  const longest = Math.max(...pairs.map((pair) => pair.reference.length));
+export function allEmbeddings(prompts: readonly Pick<Pair, "reference">[]): Embedding[] {
+  const longest = prompts.reduce((most, { reference }) => Math.max(most, reference.length), 0);
   return Array.from({ length: longest }, (_, back) => ({ back }));
 }
 

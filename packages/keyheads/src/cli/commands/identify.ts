@@ -2,7 +2,11 @@
 
 import type { ModelSpec } from "@keyheads/native";
 import { identify } from "../../attribution/identify.ts";
-import { approximateMethods, patchingMethods, type SenderKind } from "../../attribution/options.ts";
+import { approximateMethods, patchingMethods } from "../../attribution/options.ts";
+import { activationByPosition } from "../../attribution/paths/by-position.ts";
+import { patchUnits } from "../../attribution/paths/patch-units.ts";
+import { parseReceivers, type Receiver } from "../../attribution/paths/receivers.ts";
+import { sideBySide } from "../../attribution/paths/side-by-side.ts";
 import { KeyheadsError } from "../../errors.ts";
 import type { ItemSet } from "../../tasks/items.ts";
 import { defineCommand, option } from "../command.ts";
@@ -19,8 +23,10 @@ import {
   strict,
 } from "../options.ts";
 import { chainStep, forwardStep, gradientStep, type Step } from "../plan.ts";
+import { parseSenders, type Senders, unitsOf } from "../senders.ts";
 import { withModel } from "../session.ts";
 import { identifyText } from "../show/identify.ts";
+import { byPositionText, sideBySideText, unitsText } from "../show/paths.ts";
 import { choice, flag, integer, list } from "../values.ts";
 
 const methods = [...patchingMethods, ...approximateMethods] as const;
@@ -32,6 +38,8 @@ export const command = defineCommand({
   examples: [
     "identify ./my-model --items add.jsonl",
     "identify ./my-model --items add.jsonl --method activation --positions all --json",
+    "identify ./my-model --items add.jsonl --receivers q:3.1,mlp:5",
+    "identify ./my-model --items add.jsonl --method activation --by-position",
   ],
   outFile: true,
   options: {
@@ -62,8 +70,28 @@ export const command = defineCommand({
     ),
     senders: option(
       "--senders <list>",
-      "heads, mlps or both (default: heads,mlps)",
-      list("heads, mlps or heads,mlps").optional(),
+      "of heads, mlps, embeds and neurons:LAYER (default: heads,mlps)",
+      list("heads, mlps, embeds, neurons:3").optional(),
+    ),
+    receivers: option(
+      "--receivers <list>",
+      "path patching: where paths end, such as q:3.1,k:4.0,v:4.0,mlp:5,resid:7 (default: the logits)",
+      list("receivers such as q:3.1,mlp:5").optional(),
+    ),
+    wholeGroups: option(
+      "--whole-groups",
+      "grouped queries: k and v receivers are whole groups, not one head's copy",
+      flag().default(false),
+    ),
+    byPosition: option(
+      "--by-position",
+      "with --method activation (or naive, its slow twin): every sender at every position",
+      flag().default(false),
+    ),
+    sideBySide: option(
+      "--side-by-side",
+      "add the total effects at END and at all positions to the direct ones",
+      flag().default(false),
     ),
     counterfactual: option(
       "--counterfactual <kind>",
@@ -100,58 +128,131 @@ export const command = defineCommand({
     force,
   },
   run(values, cli) {
-    const senders = toSenders(values.senders);
+    const senders = parseSenders(values.senders);
+    const receivers = values.receivers === undefined ? [] : parseReceivers(values.receivers);
     const keys = toKeyOptions(values);
+    checkWays(values, senders);
     const read = { single: true, strict: values.strict, split: values.split };
     return withModel(values, cli, {
       async plan({ spec, tokenizer }) {
         const set = await loadItems(values.items, { spec, tokenizer }, cli, read);
-        return plan(values, spec, set);
+        return plan({ ...values, receivers }, spec, set);
       },
       async compute(model) {
         const set = await loadItems(values.items, model, cli, read);
         using progress = cli.progress("identify");
         const { effect, draws, positions, steps, interpolate, parts, edges } = values;
-        const result = await identify(model, set, {
-          method: values.method,
+        const { mlpPath, counterfactual, onlyCorrect, seed, method, wholeGroups } = values;
+        const question = {
+          ...{ counterfactual, onlyCorrect, seed },
+          ...(effect !== undefined && { effect }),
+          ...(draws !== undefined && { draws }),
+          signal: cli.signal,
+          onProgress: progress.onProgress,
+        };
+        if (values.byPosition) {
+          const { kinds } = senders;
+          const naive = method === "naive";
+          const found = await activationByPosition(model, set, {
+            ...question,
+            senders: kinds,
+            naive,
+          });
+          return { data: { method, ...found }, text: () => byPositionText(found) };
+        }
+        const path = { mlpPath, ...(wholeGroups && { wholeGroups }) };
+        const paths = { ...path, ...(receivers.length > 0 && { receivers }) };
+        const options = {
+          ...question,
+          ...paths,
+          ...keys,
           ...(positions !== undefined && { positions }),
           ...(steps !== undefined && { steps }),
           ...(interpolate !== undefined && { interpolate }),
           ...(parts && { parts }),
           ...(edges !== undefined && { edges }),
-          mlpPath: values.mlpPath,
-          counterfactual: values.counterfactual,
-          onlyCorrect: values.onlyCorrect,
-          seed: values.seed,
-          senders,
-          ...(effect !== undefined && { effect }),
-          ...keys,
-          ...(draws !== undefined && { draws }),
-          signal: cli.signal,
-          onProgress: progress.onProgress,
-        });
-        return { data: result, text: () => identifyText(result) };
+          senders: senders.kinds,
+        };
+        const units = unitsOf(senders, model, set.items);
+        const more =
+          units.length === 0
+            ? undefined
+            : await patchUnits(model, set, units, {
+                ...question,
+                ...paths,
+                method: method === "activation" ? "activation" : "path",
+                naive: method === "naive",
+                ...(positions !== undefined && { at: positions }),
+              });
+        if (senders.kinds.length === 0 && more) {
+          return { data: { method, ...more }, text: () => unitsText(more) };
+        }
+        const found = values.sideBySide
+          ? await sideBySide(model, set, options)
+          : { direct: await identify(model, set, { ...options, method }) };
+        const { direct, ...totals } = found;
+        return {
+          data: { ...direct, ...totals, ...(more && { units: more.units }) },
+          text: () =>
+            [
+              identifyText(direct),
+              ...("totalEnd" in found ? [sideBySideText(found)] : []),
+              ...(more ? [unitsText(more)] : []),
+            ].join("\n"),
+        };
       },
     });
   },
 });
 
-function toSenders(given: string | undefined): SenderKind[] {
-  if (given === undefined) return ["heads", "mlps"];
-  return given.split(",").map((part) => {
-    const name = part.trim();
-    if (name === "heads" || name === "mlps") return name;
-    throw new KeyheadsError("USAGE", `--senders: expected heads, mlps or both, but got "${name}"`);
-  });
+interface Ways {
+  readonly method: (typeof methods)[number];
+  readonly byPosition: boolean;
+  readonly sideBySide: boolean;
+  readonly receivers: string | undefined;
+  readonly positions: string | undefined;
+}
+
+/** Throws USAGE for ways of asking that exclude each other. */
+function checkWays(values: Ways, { kinds, embeds, neurons }: Senders): void {
+  const { method, byPosition, sideBySide, receivers, positions } = values;
+  const units = embeds || neurons.length > 0;
+  const refuse = (why: string) => new KeyheadsError("USAGE", why);
+  if (byPosition && method !== "activation" && method !== "naive") {
+    throw refuse("--by-position needs --method activation, or naive, its slow twin");
+  }
+  if (byPosition && (units || receivers !== undefined || positions !== undefined)) {
+    throw refuse(
+      "--by-position is about every position of heads and MLPs: leave out --positions, --receivers, embeds and neurons",
+    );
+  }
+  if (
+    sideBySide &&
+    (byPosition || method !== "exact" || receivers !== undefined || positions !== undefined)
+  ) {
+    throw refuse(
+      "--side-by-side sets methods and positions itself: leave out --method, --positions, --receivers and --by-position",
+    );
+  }
+  if (units && !["exact", "naive", "activation"].includes(method)) {
+    throw refuse(`--senders embeds and neurons are for exact, naive and activation, not ${method}`);
+  }
+  if (sideBySide && kinds.length === 0) throw refuse("--side-by-side is about heads and MLPs");
 }
 
 interface Planned {
+  readonly receivers: readonly Receiver[];
+  readonly byPosition: boolean;
   readonly method: (typeof methods)[number];
   readonly steps: number | undefined;
   readonly interpolate: string | undefined;
 }
 
-function plan({ method, steps = 5, interpolate }: Planned, spec: ModelSpec, set: ItemSet): Step[] {
+function plan(
+  { method, steps = 5, interpolate, receivers, byPosition }: Planned,
+  spec: ModelSpec,
+  set: ItemSet,
+): Step[] {
   const references = set.items.map(({ reference }) => reference.length);
   const counterfactuals = set.items.map((item) => (item.counterfactual ?? item.reference).length);
   const senders = spec.layers * (spec.heads + 1);
@@ -159,13 +260,16 @@ function plan({ method, steps = 5, interpolate }: Planned, spec: ModelSpec, set:
     forwardStep("reference runs", spec, references),
     forwardStep("counterfactual runs", spec, counterfactuals),
   ];
+  const patched = (runs: number) => forwardStep(`${runs} patched runs`, spec, references, { runs });
+  if (byPosition) return [...base, patched(senders * Math.max(0, ...references))];
+  if (receivers.length > 0) return [...base, patched(2 * senders)];
   const gradients = (count: number) => [...base, gradientStep(count, spec, references)];
   switch (method) {
     case "exact":
       return [...base, chainStep("END-row chain", spec, set.items.length)];
     case "naive":
     case "activation":
-      return [...base, forwardStep(`${senders} patched runs`, spec, references, { runs: senders })];
+      return [...base, patched(senders)];
     case "atp-star":
       return gradients(3 * Math.max(1, spec.layers));
     case "eap-ig":

@@ -5,6 +5,7 @@ export const summaries: Readonly<Record<string, string>> = {
   run: "the whole job: identify, validate, analyse, tune, evaluate, report",
   identify: "effect of every head and MLP on the answer",
   knockout: "accuracy as heads are removed, beside random heads and a control",
+  trace: "the circuit behind the answer, by path patching back from the logits",
   circuit: "faithfulness, completeness and minimality of a set of heads and MLPs",
   transfer: "key heads across tasks: overlap, and knock-out of one on the other",
   attend: "attention of the last token to every role of the prompt",

@@ -17,6 +17,7 @@ export function identifyText(result: IdentifyResult): string {
       ["right on the prompt", percent(validity.referenceAccuracy)],
       ["counterfactual still gives it", percent(validity.counterfactualStillC)],
       ["effect", `${result.effect}, ${result.method}, positions ${result.positions}`],
+      ...(result.receivers ? [["into", result.receivers.join(", ")] as const] : []),
       ["prompt, counterfactual", `${decimal(result.reference)}, ${decimal(result.counterfactual)}`],
       ["total effect", decimal(result.totalEffect)],
     ]),
