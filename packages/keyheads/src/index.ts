@@ -4,7 +4,9 @@ export { type AttendOptions, attentionByRole } from "./analysis/attention-by-rol
 export { type ContributionsOptions, contributions } from "./analysis/contributions.ts";
 export { type HeadCircuitsOptions, headCircuits } from "./analysis/head-circuits.ts";
 export { type LensOptions, lens } from "./analysis/lens.ts";
+export { type CompareMethodsOptions, compareMethods } from "./attribution/compare-methods.ts";
 export type { HeadRef } from "./attribution/component.ts";
+export { exactEdgeEffects, type MeanEdge } from "./attribution/edges/identify-edges.ts";
 export { identify } from "./attribution/identify.ts";
 export type { IdentifyOptions } from "./attribution/options.ts";
 export { type PathPatchOptions, pathPatch } from "./attribution/path-patch.ts";
@@ -41,6 +43,12 @@ export { compareEvaluations } from "./evaluation/compare.ts";
 export { type EvaluateOptions, evaluate, evaluateItems } from "./evaluation/evaluate.ts";
 export { evaluateTextFile } from "./evaluation/text.ts";
 export type { GenerateOptions, GenerationStep } from "./generate.ts";
+export {
+  type GroundTruth,
+  type GroundTruthOptions,
+  groundTruthCases,
+  writeGroundTruth,
+} from "./ground-truth/make.ts";
 export { type HookId, type HookPoint, hooks, listHooks, parseHook } from "./hooks.ts";
 export type {
   FunctionHook,

@@ -4,4 +4,5 @@ export type * from "./results.ts";
 export { schemaVersion } from "./results.ts";
 export type * from "./results-analysis.ts";
 export type * from "./results-budget.ts";
+export type * from "./results-methods.ts";
 export type * from "./results-validation.ts";

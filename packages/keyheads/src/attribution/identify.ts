@@ -6,20 +6,18 @@ import { KeyheadsError } from "../errors.ts";
 import type { CallOptions, Model } from "../model.ts";
 import type { IdentifyResult } from "../results.ts";
 import type { Item, ItemSet } from "../tasks/items.ts";
-import { type Approximated, approximate } from "./approximate/approximate.ts";
 import { describeApproximated } from "./approximate/describe.ts";
-import { approximationOptions, type Choice, checkMethod, isApproximate } from "./check-method.ts";
+import { checkMethod } from "./check-method.ts";
 import { chunkSize } from "./chunk-size.ts";
 import { allHeads, allMlps, type Component } from "./component.ts";
 import { describe } from "./describe.ts";
-import { chooseEffect, type Effect, type Guard } from "./effects.ts";
+import { chooseEffect } from "./effects.ts";
+import { effectsBy } from "./effects-by.ts";
 import { guardOf, measure } from "./measure.ts";
 import type { IdentifyOptions } from "./options.ts";
 import { droppedOf, itemsOf, labelledClusters, makePairs, type Pair } from "./pairs.ts";
-import { type Patching, patchSenders } from "./patch.ts";
 import { checkReceivers, receiverName } from "./paths/receivers.ts";
-import { type BaseReading, pickReading, readRuns } from "./reading.ts";
-import { effectsOfRuns } from "./summary.ts";
+import { pickReading, readRuns } from "./reading.ts";
 import { screen } from "./validity.ts";
 
 /**
@@ -83,26 +81,6 @@ export async function identify(
     clusters: labelledClusters(pairs.map(({ item }) => item)),
     seconds: (performance.now() - started) / 1000,
   };
-}
-
-type Chosen = Choice & { readonly senders: readonly Component[]; readonly batch: number };
-
-/** Of every sender and item, by patching or by an approximation. */
-async function effectsBy(
-  model: Model,
-  pairs: readonly Pair[],
-  { method, ...chosen }: Chosen,
-  options: IdentifyOptions,
-  metric: { effect: Effect; guard: Guard; reference: BaseReading },
-): Promise<Approximated> {
-  if (isApproximate(method)) {
-    const approximation = { ...chosen, ...approximationOptions(method, options) };
-    return await approximate(model, pairs, approximation, metric, options);
-  }
-  const { effect, guard, reference } = metric;
-  const patching: Patching = { ...chosen, method, logsumexp: effect.needsLogsumexp };
-  const patched = await patchSenders(model, pairs, patching, options);
-  return effectsOfRuns(effect, reference, patched, guard);
 }
 
 function sendersOf(spec: ModelSpec, kinds: NonNullable<IdentifyOptions["senders"]>): Component[] {

@@ -22,6 +22,8 @@ export const summaries: Readonly<Record<string, string>> = {
   eval: "accuracy and log-probability, with a paired test against a baseline",
   generate: "continue a text",
   items: "write an items file of the built-in tasks",
+  "compare-methods": "approximations of effects against their exact answers",
+  "ground-truth": "write hand-built models with known circuits, with items files",
   report: "render report.html of a run again",
   verify: "compare the engine with golden reference data",
   inspect: "shapes, parameters, memory plan and hook points of a model",

@@ -1,0 +1,66 @@
+import { type Case, headName, mlpName } from "../case.ts";
+import { attend, lookUp, move } from "../parts.ts";
+
+/** An MLP reads what another one looked up. */
+export const twoLookups: Case = {
+  name: "two-lookups",
+  about: "an MLP looks a + b up, a later one adds c to it",
+  depth: 3,
+  why: {},
+  build(stream, places) {
+    const layers = [places.layer(0), places.layer(1), places.layer(2)] as const;
+    const heads = [0, 1].map((i) => places.head(layers[0], i));
+    const late = places.head(layers[1]);
+    const [a, b] = heads as [typeof late, typeof late];
+    const sum = (x: number, y: number) => (x + y) % stream.sizes.symbols;
+    attend(stream, a, { role: "a", strength: 12 });
+    move(stream, a, "token", { r1: 1 });
+    attend(stream, b, { role: "b", strength: 12 });
+    move(stream, b, "token", { r2: 1 });
+    attend(stream, late, { role: "c", strength: 12 });
+    move(stream, late, "token", { r3: 1 });
+    lookUp(stream, layers[1], ["r1", "r2"], "r4", sum);
+    lookUp(stream, layers[2], ["r4", "r3"], "out", sum);
+    const [middle, last] = [mlpName(layers[1]), mlpName(layers[2])];
+    return {
+      heads: [
+        { place: a, does: "brings a", direct: true, total: true },
+        { place: b, does: "brings b", direct: true, total: true },
+        { place: late, does: "brings c", direct: true, total: true },
+      ],
+      mlps: [
+        { layer: layers[1], does: "a + b", direct: true, total: true },
+        { layer: layers[2], does: "(a + b) + c", direct: true, total: true },
+      ],
+      edges: [
+        ...[a, b, late].map((head) => ["embed", `${headName(head)}.v`] as const),
+        [headName(a), middle],
+        [headName(b), middle],
+        [middle, last],
+        [headName(late), last],
+        [last, "logits"],
+      ],
+    };
+  },
+  ask(draw, symbols) {
+    const [a, b, c] = [draw.symbol(), draw.symbol(), draw.symbol()];
+    const sum = (...of: number[]) => of.reduce((x, y) => x + y, 0) % symbols;
+    const [otherA, otherC] = [draw.symbol(a), draw.symbol(c)];
+    const same = (x: number) => ((x % symbols) + symbols) % symbols;
+    const otherB = draw.symbol(b, same(a + b - otherA), same(a + b + c - otherA - otherC));
+    const prompt = (x: number, y: number, z: number) =>
+      [
+        ["bos", 0],
+        ["a", x],
+        ["b", y],
+        ["c", z],
+        ["end", 0],
+      ] as const;
+    return {
+      prompt: [...prompt(a, b, c)].map(([role, symbol]) => [role, symbol]),
+      counterfactual: [...prompt(otherA, otherB, otherC)].map(([role, symbol]) => [role, symbol]),
+      answer: ["symbol", sum(a, b, c)],
+      counterfactualAnswer: ["symbol", sum(otherA, otherB, otherC)],
+    };
+  },
+};

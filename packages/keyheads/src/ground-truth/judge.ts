@@ -1,0 +1,109 @@
+// Every method on a ground-truth model: how well the size of its effects tells the circuit's parts, and
+// its edges, from everything else.
+import { join } from "node:path";
+import { exactEdgeEffects } from "../attribution/edges/identify-edges.ts";
+import { identify } from "../attribution/identify.ts";
+import type { IdentifyOptions } from "../attribution/options.ts";
+import { evaluateItems } from "../evaluation/evaluate.ts";
+import { Model } from "../model.ts";
+import type { IdentifyResult } from "../results.ts";
+import { readItems } from "../tasks/items.ts";
+import type { GroundTruth } from "./make.ts";
+import { averagePrecision, rocAuc } from "./ranking.ts";
+
+export interface JudgedMethod {
+  readonly name: string;
+  /** What decides whether it can see a part at all. */
+  readonly sees: readonly ("direct" | "total" | "gradient")[];
+  readonly options: IdentifyOptions;
+}
+
+const all = { positions: "all" } as const;
+const keep = { excludeUnchanged: false } as const;
+export const judgedMethods: readonly JudgedMethod[] = [
+  { name: "exact", sees: ["direct"], options: { method: "exact" } },
+  { name: "direct-gradient", sees: ["direct", "gradient"], options: { method: "direct-gradient" } },
+  { name: "activation", sees: ["total"], options: { method: "activation", ...all } },
+  { name: "atp", sees: ["total", "gradient"], options: { method: "atp", ...all } },
+  { name: "atp-star", sees: ["gradient"], options: { method: "atp-star", ...all, parts: false } },
+  { name: "relp", sees: ["total", "gradient"], options: { method: "relp", ...all } },
+  { name: "eap", sees: ["total", "gradient"], options: { method: "eap" } },
+  { name: "eap-ig", sees: ["total"], options: { method: "eap-ig" } },
+  {
+    name: "eap-ig, activations",
+    sees: ["total"],
+    options: { method: "eap-ig", interpolate: "activations" },
+  },
+];
+
+/** Effects below this share of the total effect count as none, whatever their order. */
+export const negligible = 0.01;
+
+export interface Judged {
+  readonly method: string;
+  readonly of: "parts" | "edges";
+  readonly averagePrecision: number;
+  readonly rocAuc: number;
+}
+
+/** Accuracy of the model, and a judgement a method; edges where the method has them. */
+export async function judge(
+  folder: string,
+  truth: GroundTruth,
+): Promise<{ accuracy: number; judged: Judged[] }> {
+  using model = await Model.load(folder);
+  const { vocab, context } = model.spec;
+  const set = await readItems(join(folder, "items.jsonl"), undefined, { vocab, context });
+  const { correct } = await evaluateItems(model, set.items, {});
+  const judged: Judged[] = [];
+  const { totalEffect } = await identify(model, set, { draws: 1, senders: ["mlps"], ...keep });
+  const least = negligible * Math.abs(totalEffect);
+  const add = (method: string, of: "parts" | "edges", effects: ReadonlyMap<string, number>) => {
+    const members = of === "parts" ? partNames(truth) : edgeNames(truth);
+    const scores = [...effects.values()].map(Math.abs).map((size) => (size < least ? 0 : size));
+    const belongs = [...effects.keys()].map((name) => members.has(name));
+    judged.push({
+      ...{ method, of },
+      averagePrecision: averagePrecision(scores, belongs),
+      rocAuc: rocAuc(scores, belongs),
+    });
+  };
+  for (const { name, options } of judgedMethods) {
+    const edges = options.method?.startsWith("eap") ? { edges: 2 ** 31 } : {};
+    const result = await identify(model, set, {
+      ...options,
+      ...edges,
+      draws: 1,
+      ...keep,
+    });
+    add(name, "parts", partEffects(result));
+    if (result.edges) add(name, "edges", edgeEffects(result.edges));
+  }
+  add("exact edges", "edges", edgeEffects(await exactEdgeEffects(model, set)));
+  return { accuracy: correct.filter((right) => right === 1).length / correct.length, judged };
+}
+
+function partNames({ circuit }: GroundTruth): Set<string> {
+  return new Set([
+    ...circuit.heads.map(({ head }) => head),
+    ...circuit.mlps.map(({ mlp }) => `mlp ${mlp}`),
+  ]);
+}
+
+const edgeName = ({ from, to }: { from: string; to: string }) => `${from} -> ${to}`;
+const edgeNames = ({ circuit }: GroundTruth) => new Set(circuit.edges.map(edgeName));
+
+function partEffects({ heads, mlps }: IdentifyResult): Map<string, number> {
+  return new Map([
+    ...heads.flatMap((row, layer) =>
+      row.map((effect, head): [string, number] => [`${layer}.${head}`, effect]),
+    ),
+    ...mlps.map((effect, layer): [string, number] => [`mlp ${layer}`, effect]),
+  ]);
+}
+
+function edgeEffects(
+  edges: readonly { from: string; to: string; effect: number }[],
+): Map<string, number> {
+  return new Map(edges.map((edge) => [edgeName(edge), edge.effect]));
+}
