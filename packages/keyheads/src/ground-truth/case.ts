@@ -1,7 +1,7 @@
 // A case: a circuit that a model is made of, prompts that need it, and what must be found.
 
 import type { Place } from "./parts.ts";
-import type { Register, Role, Stream } from "./weights.ts";
+import type { Role, Stream } from "./weights.ts";
 
 export interface Part {
   /** What it does, for people. */
@@ -60,4 +60,3 @@ export interface Case {
 
 export const headName = ({ layer, head }: Place): string => `${layer}.${head}`;
 export const mlpName = (layer: number): string => `mlp ${layer}`;
-export type { Register };

@@ -6,7 +6,7 @@ import { writeSafetensors } from "../load/write-safetensors.ts";
 import { writeWhole } from "../run/write-whole.ts";
 import { outputFolder } from "../save/output-folder.ts";
 import { type Rng, rng } from "../statistics/rng.ts";
-import type { RawItem } from "../tasks/line.ts";
+import type { RawItem } from "../tasks/items.ts";
 import { type Case, type Circuit, headName, type Places, type Question } from "./case.ts";
 import { cases } from "./cases/index.ts";
 import { addNoise, ropeTheta, rotate, Stream } from "./weights.ts";

@@ -11,19 +11,15 @@ export const chain: Case = {
     direct: "the first two heads write to other positions than END: they have no direct effect",
   },
   build(stream, places) {
-    const heads = [0, 1, 2].map((i) => places.head(places.layer(i)));
-    const [first, second, last] = heads as [
-      (typeof heads)[0] & {},
-      (typeof heads)[0] & {},
-      (typeof heads)[0] & {},
-    ];
+    const [first, second] = [places.head(places.layer(0)), places.head(places.layer(1))];
+    const last = places.head(places.layer(2));
     attend(stream, first, { role: "a", from: "relay1", strength: 12 });
     move(stream, first, "token", { r1: 1 });
     attend(stream, second, { role: "relay1", from: "relay2", strength: 12 });
     move(stream, second, "r1", { r2: 1 });
     attend(stream, last, { role: "relay2", from: "end", strength: 12 });
     move(stream, last, "r2", { out: 1 });
-    const [a, b, c] = heads.map(headName) as [string, string, string];
+    const [a, b, c] = [headName(first), headName(second), headName(last)];
     return {
       heads: [
         { place: first, does: "a to the first relay", direct: false, total: true },

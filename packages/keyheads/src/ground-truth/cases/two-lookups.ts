@@ -1,4 +1,4 @@
-import { type Case, headName, mlpName } from "../case.ts";
+import { type Case, headName, mlpName, type Question } from "../case.ts";
 import { attend, lookUp, move } from "../parts.ts";
 
 /** An MLP reads what another one looked up. */
@@ -9,9 +9,8 @@ export const twoLookups: Case = {
   why: {},
   build(stream, places) {
     const layers = [places.layer(0), places.layer(1), places.layer(2)] as const;
-    const heads = [0, 1].map((i) => places.head(layers[0], i));
+    const [a, b] = [places.head(layers[0], 0), places.head(layers[0], 1)];
     const late = places.head(layers[1]);
-    const [a, b] = heads as [typeof late, typeof late];
     const sum = (x: number, y: number) => (x + y) % stream.sizes.symbols;
     attend(stream, a, { role: "a", strength: 12 });
     move(stream, a, "token", { r1: 1 });
@@ -48,17 +47,16 @@ export const twoLookups: Case = {
     const [otherA, otherC] = [draw.symbol(a), draw.symbol(c)];
     const same = (x: number) => ((x % symbols) + symbols) % symbols;
     const otherB = draw.symbol(b, same(a + b - otherA), same(a + b + c - otherA - otherC));
-    const prompt = (x: number, y: number, z: number) =>
-      [
-        ["bos", 0],
-        ["a", x],
-        ["b", y],
-        ["c", z],
-        ["end", 0],
-      ] as const;
+    const prompt = (x: number, y: number, z: number): Question["prompt"] => [
+      ["bos", 0],
+      ["a", x],
+      ["b", y],
+      ["c", z],
+      ["end", 0],
+    ];
     return {
-      prompt: [...prompt(a, b, c)].map(([role, symbol]) => [role, symbol]),
-      counterfactual: [...prompt(otherA, otherB, otherC)].map(([role, symbol]) => [role, symbol]),
+      prompt: prompt(a, b, c),
+      counterfactual: prompt(otherA, otherB, otherC),
       answer: ["symbol", sum(a, b, c)],
       counterfactualAnswer: ["symbol", sum(otherA, otherB, otherC)],
     };
