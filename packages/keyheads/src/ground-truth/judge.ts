@@ -36,9 +36,6 @@ export const judgedMethods: readonly JudgedMethod[] = [
   },
 ];
 
-/** Effects below this share of the total effect count as none, whatever their order. */
-export const negligible = 0.01;
-
 export interface Judged {
   readonly method: string;
   readonly of: "parts" | "edges";
@@ -56,11 +53,9 @@ export async function judge(
   const set = await readItems(join(folder, "items.jsonl"), undefined, { vocab, context });
   const { correct } = await evaluateItems(model, set.items, {});
   const judged: Judged[] = [];
-  const { totalEffect } = await identify(model, set, { draws: 1, senders: ["mlps"], ...keep });
-  const least = negligible * Math.abs(totalEffect);
   const add = (method: string, of: "parts" | "edges", effects: ReadonlyMap<string, number>) => {
     const members = of === "parts" ? partNames(truth) : edgeNames(truth);
-    const scores = [...effects.values()].map(Math.abs).map((size) => (size < least ? 0 : size));
+    const scores = [...effects.values()].map(Math.abs);
     const belongs = [...effects.keys()].map((name) => members.has(name));
     judged.push({
       ...{ method, of },
