@@ -50,7 +50,7 @@ test("the same seed gives the same lines, splits are disjoint", async () => {
 
 test("what cannot be asked is an error", async () => {
   expect(await failure(["items", "arith-demo", "--task", "sing"], 2)).toMatch(
-    /no task "sing" for arith-demo; it has add, sub, mul, div/,
+    /no task "sing" for arith-demo; it has add, sub, mul, div, multi-digit, decimals, power, years, objects/,
   );
   expect(await failure(["items", "arith-demo", "--style", "poem"], 2)).toMatch(/got "poem"/);
   expect(await failure(["items", model, "--counterfactual", "operands"], 2)).toMatch(

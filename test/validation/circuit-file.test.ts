@@ -10,6 +10,7 @@ import {
   graphEdges,
   graphNodes,
   nodeCircuit,
+  withEdges,
 } from "../../packages/keyheads/src/validation/graph.ts";
 
 const shape = { layers: 2, heads: 2, dModel: 8, parallel: false };
@@ -29,6 +30,24 @@ describe("the graph", () => {
     const parallel = [...graphEdges({ ...shape, parallel: true })].map(({ name }) => name);
     expect(parallel).not.toContain("a0.h0->m0");
     expect(parallel).toContain("a0.h0->m1");
+  });
+});
+
+it("edges of a result become those of the graph, shared keys and values those of all heads", () => {
+  const edges = [
+    { from: "embed", to: "0.1.q", effect: -2 },
+    { from: "0.1", to: "1.0.k", effect: 0.5 },
+    { from: "mlp 0", to: "mlp 1", effect: -1 },
+    { from: "1.1", to: "logits", effect: -3 },
+  ];
+  const graph = withEdges(nodeCircuit(shape, []), edges, { kvHeads: 1, harm: -1 });
+  const kept = [...graph.edges].filter(([, { inGraph }]) => inGraph);
+  expect(Object.fromEntries(kept.map(([name, { score }]) => [name, score]))).toEqual({
+    "input->a0.h1<q>": 2,
+    "a0.h1->a1.h0<k>": -0.5,
+    "a0.h1->a1.h1<k>": -0.5,
+    "m0->m1": 1,
+    "a1.h1->logits": 3,
   });
 });
 

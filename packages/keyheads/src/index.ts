@@ -89,10 +89,17 @@ export { saveModel } from "./save/save-model.ts";
 export type { HookEdit, SiteOptions } from "./sites.ts";
 export { rng } from "./statistics/rng.ts";
 export { buildTaskItems, taskNames } from "./tasks/build-items.ts";
+export {
+  type DatasetName,
+  type DatasetOptions,
+  datasetItems,
+  datasetNames,
+} from "./tasks/datasets/dataset-items.ts";
 export { DigitsAdd } from "./tasks/digits-add.ts";
 export {
   type Item,
   type ItemSet,
+  itemsFromRaw,
   type RawItem,
   readItems,
   writeItems,

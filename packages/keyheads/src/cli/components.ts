@@ -5,7 +5,7 @@ import type { HeadRef } from "../attribution/component.ts";
 import { effectOf } from "../attribution/effects.ts";
 import { labelledClusters } from "../attribution/pairs.ts";
 import { KeyheadsError } from "../errors.ts";
-import type { IdentifyResult, RunResult } from "../results.ts";
+import type { EdgeEffect, IdentifyResult, RunResult } from "../results.ts";
 import type { Item } from "../tasks/items.ts";
 import { checkHeads, parseHeads, parseMlps } from "../tuning/selection.ts";
 import type { Scored } from "../validation/size-curve.ts";
@@ -95,6 +95,16 @@ export async function scoresOf(from: string): Promise<Scored[]> {
   return all.flatMap(({ layer, head, value }) =>
     typeof value === "number" ? [{ component: { layer, head }, score: harm * value }] : [],
   );
+}
+
+/** The sign of an effect of `--from` that harms the answer. */
+export async function harmOf(from: string): Promise<1 | -1> {
+  return effectOf((await readRanking(from)).effect, true).harm;
+}
+
+/** Edges of `--from`, of eap and eap-ig; none of other methods. */
+export async function edgesOf(from: string): Promise<readonly EdgeEffect[]> {
+  return (await readRanking(from)).edges ?? [];
 }
 
 /** The JSON of `identify`, or the first question of a run's results.json. */

@@ -15,7 +15,9 @@ import {
 } from "@keyheads/models";
 import { KeyheadsError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/types.ts";
+import { appliedReaders, appliedTasks } from "./applied.ts";
 import { arithmeticItems, type TaskItems } from "./arithmetic.ts";
+import { problemItems } from "./datasets/dataset-items.ts";
 import { DigitsAdd } from "./digits-add.ts";
 import type { FactLimits } from "./facts.ts";
 import type { Split } from "./splits.ts";
@@ -46,6 +48,8 @@ export interface BuildOptions {
   readonly counterfactual?: ArithmeticCounterfactual | DigitCounterfactual;
   readonly limits?: Partial<FactLimits>;
   readonly split?: Split;
+  /** Of applied tasks: only answers of one token (default), or the first token of any. */
+  readonly answers?: "single" | "first";
   /** Of operations that a card has: pairs that training saw, left out, or both (default). */
   readonly pairs?: "trained" | "held-out" | "all";
   /** Of a card with a training rule: wordings that training saw, withheld, or both (default). */
@@ -63,10 +67,11 @@ export function cardOf(model: Pick<TaskModel, "name">): TaskCard | undefined {
 
 /** Names that `tasks` may hold for this model. */
 export function taskNames(card: TaskCard | undefined): string[] {
-  if (!card) return [...operations];
+  if (!card) return [...operations, ...appliedTasks];
   return [
     ...(card.digits?.questions.map(({ name }) => name) ?? []),
     ...(card.arithmetic?.operations ?? []),
+    ...(card.arithmetic ? appliedTasks : []),
     ...(card.words?.map(({ name }) => name) ?? []),
     ...(card.text ? ["text"] : []),
   ];
@@ -113,7 +118,7 @@ async function buildOne(
   model: Ready,
   options: BuildOptions,
 ): Promise<TaskItems> {
-  const { seed = 0, count = 200, split } = options;
+  const { seed = 0, count = 200, split, answers = "single" } = options;
   const common = {
     tokenizer: model.tokenizer,
     ...model.spec,
@@ -141,6 +146,11 @@ async function buildOne(
       "BAD_ARGUMENT",
       `no task "${task}" for ${model.name}; it has ${taskNames(card).join(", ")}`,
     );
+  }
+  const applied = appliedTasks.find((name) => name === task);
+  if (applied) {
+    const readers = appliedReaders(applied, seed, 1000 + 20 * count);
+    return problemItems(readers, model, { count, seed, answers, ...(split ? { split } : {}) });
   }
   return arithmeticItems({ ...common, ...arithmeticOf(task as Operation, card, options) });
 }

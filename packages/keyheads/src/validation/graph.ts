@@ -101,6 +101,40 @@ export function nodeCircuit(
   return { shape, nodes: new Map(nodes), edges };
 }
 
+/**
+ * The circuit with the scores of edges that were measured, which are its edges now. Names are those
+ * of results: "embed", "3.1", "mlp 3"; "4.0.q", "mlp 4", "logits". Query heads that share keys and
+ * values share the edges to them. `harm` is the sign of an effect that harms the answer.
+ */
+export function withEdges(
+  graph: CircuitGraph,
+  edges: readonly { readonly from: string; readonly to: string; readonly effect: number }[],
+  { kvHeads, harm }: { readonly kvHeads: number; readonly harm: 1 | -1 },
+): CircuitGraph {
+  const { heads } = graph.shape;
+  const plain = (name: string) => {
+    if (name === "embed") return "input";
+    return name.replace(/^mlp (\d+)$/, "m$1").replace(/^(\d+)\.(\d+)$/, "a$1.h$2");
+  };
+  const readers = (to: string): string[] => {
+    const [, layer, head, input] = /^(\d+)\.(\d+)\.([qkv])$/.exec(to) ?? [];
+    if (input === undefined) return [plain(to)];
+    const group = input === "q" ? 1 : heads / kvHeads;
+    return range(group).map((i) => `a${layer}.h${Number(head) * group + i}<${input}>`);
+  };
+  const scored = new Map<string, GraphEdge>();
+  for (const { from, to, effect } of edges) {
+    for (const reader of readers(to)) {
+      scored.set(`${plain(from)}->${reader}`, { inGraph: true, score: harm * effect });
+    }
+  }
+  const all = [...graph.edges.keys()].map((name): [string, GraphEdge] => [
+    name,
+    scored.get(name) ?? { inGraph: false, score: 0 },
+  ]);
+  return { ...graph, edges: new Map(all) };
+}
+
 /** The heads and MLPs of a circuit. */
 export function circuitComponents({ nodes }: CircuitGraph): Component[] {
   return [...nodes].flatMap(([name, { inGraph }]) => {

@@ -5,10 +5,24 @@ import type { Model } from "../../model.ts";
 import { writeWhole } from "../../run/write-whole.ts";
 import { circuit } from "../../validation/circuit.ts";
 import { circuitJson, graphShape, readCircuit } from "../../validation/circuit-file.ts";
-import { circuitComponents, nodeCircuit, nodeComponent, nodeName } from "../../validation/graph.ts";
+import {
+  type CircuitGraph,
+  circuitComponents,
+  nodeCircuit,
+  nodeComponent,
+  nodeName,
+  withEdges,
+} from "../../validation/graph.ts";
 import type { Scored } from "../../validation/size-curve.ts";
 import { defineCommand, option } from "../command.ts";
-import { type ComponentValues, chosenComponents, scoresOf, sharedClusters } from "../components.ts";
+import {
+  type ComponentValues,
+  chosenComponents,
+  edgesOf,
+  harmOf,
+  scoresOf,
+  sharedClusters,
+} from "../components.ts";
 import { keepCorrect, loadItems } from "../items.ts";
 import {
   components,
@@ -118,7 +132,8 @@ export const command = defineCommand({
         });
         if (saveCircuit !== undefined) {
           const kept = result.mlpsOutside === "kept" ? mlpsOf(model) : [];
-          await writeWhole(saveCircuit, fileOf(model, [...chosen, ...kept], scores));
+          const whole = circuitOf(model, [...chosen, ...kept], scores);
+          await writeWhole(saveCircuit, circuitJson(await withMeasured(whole, values.from, model)));
           cli.note(`circuit written to ${saveCircuit}`);
         }
         return { data: { ...result, sharedClusters: shared }, text: () => circuitText(result) };
@@ -155,10 +170,17 @@ function mlpsOf({ spec }: Model): Component[] {
   return Array.from({ length: spec.layers }, (_, layer) => ({ layer, head: -1 }));
 }
 
-function fileOf(model: Model, circuit: readonly Component[], scores: readonly Scored[]): string {
+function circuitOf(model: Model, circuit: readonly Component[], scores: readonly Scored[]) {
   const byName = scores.map(({ component, score }): [string, number] => [
     nodeName(component),
     score,
   ]);
-  return circuitJson(nodeCircuit(graphShape(model.spec), circuit, new Map(byName)));
+  return nodeCircuit(graphShape(model.spec), circuit, new Map(byName));
+}
+
+/** With the edges that the source of the heads has measured, if it has. */
+async function withMeasured(graph: CircuitGraph, from: string | undefined, { spec }: Model) {
+  const edges = from === undefined ? [] : await edgesOf(from);
+  if (from === undefined || edges.length === 0) return graph;
+  return withEdges(graph, edges, { kvHeads: spec.kvHeads, harm: await harmOf(from) });
 }

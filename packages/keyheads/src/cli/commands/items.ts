@@ -3,6 +3,7 @@ import type { Style } from "@keyheads/models";
 import { KeyheadsError } from "../../errors.ts";
 import { resolveModel } from "../../load/resolve-model.ts";
 import { writeWhole } from "../../run/write-whole.ts";
+import { appliedTasks } from "../../tasks/applied.ts";
 import {
   type BuildOptions,
   type BuiltTask,
@@ -36,7 +37,7 @@ export const command = defineCommand({
     ...optional,
     task: option(
       "--task <names>",
-      "add, sub, mul, div, or a bundled model's own (default: its default, else add)",
+      `add, sub, mul, div, ${appliedTasks.join(", ")}, or a bundled model's own (default: its default, else add)`,
       list("names of tasks such as add,sub").optional(),
     ),
     count: option(
@@ -91,6 +92,7 @@ export const command = defineCommand({
     const options: BuildOptions = {
       count,
       seed: values.seed,
+      answers: values.answers,
       pairs,
       wordings,
       ...(task !== undefined && { tasks: namesIn(task) }),

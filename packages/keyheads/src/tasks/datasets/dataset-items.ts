@@ -80,24 +80,42 @@ export function datasetItemsFrom(
       `${model.name} has no tokenizer, which data sets in text need; write items in token ids`,
     );
   }
+  return problemItems(readersOf(text, options), { ...model, tokenizer }, options);
+}
+
+export interface ProblemOptions {
+  readonly count?: number;
+  readonly seed?: number;
+  readonly split?: Split;
+  readonly answers?: "single" | "first";
+}
+
+/** Problems as items, in order, until there are as many as wanted. */
+export function problemItems(
+  readers: Iterable<() => Problem[]>,
+  model: Ready,
+  options: ProblemOptions,
+): TaskItems {
   const { count = Number.POSITIVE_INFINITY, split, seed = 0 } = options;
   const items: RawItem[] = [];
   const dropped: TaskItems["dropped"] = [];
   let available = 0;
-  for (const [i, read] of readersOf(text, options).entries()) {
+  let entry = 0;
+  for (const read of readers) {
+    entry += 1;
     if (items.length >= count) break;
     try {
       for (const problem of read()) {
         if (items.length >= count) break;
         if (split !== undefined && splitOf(problem.cluster, seed) !== split) continue;
         available += 1;
-        const line = tryProblem(problem, { ...model, tokenizer }, options);
+        const line = tryProblem(problem, model, options);
         if (typeof line === "string") dropped.push({ candidate: problem.prompt, why: line });
         else items.push(line);
       }
     } catch (error) {
       if (!(error instanceof KeyheadsError)) throw error;
-      dropped.push({ candidate: `entry ${i + 1}`, why: error.message });
+      dropped.push({ candidate: `entry ${entry}`, why: error.message });
     }
   }
   return { items, dropped, available };
@@ -128,7 +146,7 @@ function readersOf(text: string, options: DatasetOptions): (() => Problem[])[] {
 type Ready = TaskModel & { readonly tokenizer: Tokenizer };
 
 /** The line of an items file, or why there is none. */
-function tryProblem(problem: Problem, model: Ready, options: DatasetOptions): RawItem | string {
+function tryProblem(problem: Problem, model: Ready, options: ProblemOptions): RawItem | string {
   const layouts: readonly Layout[] = problem.separator === "" ? ["bare"] : ["glued", "separate"];
   const tried = layouts.map((layout) => tryLayout(problem, layout, model, options));
   const usable = tried.filter((one) => typeof one !== "string");
@@ -150,7 +168,7 @@ function tryLayout(
   problem: Problem,
   layout: Layout,
   { tokenizer, spec }: Ready,
-  { answers = "single", seed = 0 }: DatasetOptions,
+  { answers = "single", seed = 0 }: ProblemOptions,
 ): Placed | string {
   const placed = place(layout, problem.prompt, problem.answer);
   try {

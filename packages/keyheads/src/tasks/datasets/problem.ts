@@ -69,21 +69,24 @@ export function otherNumbers(
   seed: number,
 ): { prompt: string; answer: string }[] {
   const own = equation.solve(equation.numbers);
-  const movable = [...spans.keys()].filter((i) => spans[i] && isWhole(equation.numbers[i] ?? 0.5));
+  const movable = [...spans.keys()].filter((i) => spans[i]);
   if (movable.length === 0) return [];
   const found = new Map<string, { prompt: string; answer: string }>();
   for (let attempt = 0; attempt < attempts; ++attempt) {
     const i = movable[hash(seed, "operand", id, attempt) % movable.length] as number;
     const old = equation.numbers[i] as number;
-    const digits = String(old).length;
+    // As many digits before and behind the point.
+    const [whole = "", fraction = ""] = String(old).split(".");
+    const digits = (whole + fraction).length;
     const least = digits === 1 ? 1 : 10 ** (digits - 1);
-    const value = least + hashBelow(10 ** digits - least, seed, "value", id, attempt);
+    const drawn = least + hashBelow(10 ** digits - least, seed, "value", id, attempt);
+    const value = drawn / 10 ** fraction.length;
     const answer = equation.solve(equation.numbers.with(i, value));
     if (value === old || answer === own || (isWhole(own) && !isWhole(answer))) continue;
     const text = writeNumber(answer);
     if (text === undefined || answer < 0) continue;
     const [start, stop] = spans[i] as TextSpan;
-    const changed = prompt.slice(0, start) + value + prompt.slice(stop);
+    const changed = prompt.slice(0, start) + value.toFixed(fraction.length) + prompt.slice(stop);
     found.set(changed, { prompt: changed, answer: text });
   }
   return [...found.values()];
