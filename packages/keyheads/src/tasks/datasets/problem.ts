@@ -77,9 +77,12 @@ export function otherNumbers(
     const old = equation.numbers[i] as number;
     // As many digits before and behind the point.
     const [whole = "", fraction = ""] = String(old).split(".");
+    const written = Number(whole + fraction);
     const digits = (whole + fraction).length;
-    const least = digits === 1 ? 1 : 10 ** (digits - 1);
-    const drawn = least + hashBelow(10 ** digits - least, seed, "value", id, attempt);
+    // Of long numbers, years above all, the last two digits change.
+    const kept = digits > 3 ? written - (written % 100) : 0;
+    const [least, most] = kept > 0 ? [kept, kept + 100] : [10 ** (digits - 1), 10 ** digits];
+    const drawn = least + hashBelow(most - least, seed, "value", id, attempt);
     const value = drawn / 10 ** fraction.length;
     const answer = equation.solve(equation.numbers.with(i, value));
     if (value === old || answer === own || (isWhole(own) && !isWhole(answer))) continue;
