@@ -4,10 +4,12 @@
 // object: seconds, counted operations, ratios with their range over the rounds, and the share of the
 // ceiling, which is the engine's own best matrix product at these shapes in the same run.
 //
-//   npx tsx bench/sweep.ts [--case large,small,long,activation,q,kv] [--dtype f32|bf16] [--rounds 7]
+//   npx tsx bench/sweep.ts [--case large,small,long,activation,q,kv,agreement] [--dtype f32|bf16] [--rounds 7]
 //                          [--hooked N]
 //
-// --hooked N times hooked forward passes of N variants, evenly drawn, and scales the time to all.
+// --hooked N times hooked forward passes of N variants, evenly drawn, and scales the time to all. In the
+// cases activation and kv, whose whole takes minutes, both sides are timed on evenly drawn variants: the
+// case says how many of how many.
 // KEYHEADS_PYTHON names a Python with torch and transformers; without one only keyheads is timed.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -42,6 +44,7 @@ const cases: Record<string, { shape: Shape; length: number; run: (at: Place) => 
   activation: { shape: large, length: 12, run: activation },
   q: { shape: large, length: 12, run: (at) => receivers(at, "q") },
   kv: { shape: large, length: 12, run: (at) => receivers(at, "kv") },
+  agreement: { shape: large, length: 12, run: agreement },
 };
 const items = 16;
 
@@ -122,11 +125,57 @@ async function directPaths(at: Place): Promise<void> {
   }
 }
 
+/** Ranks of the mean effects of all heads, of this dtype against float32. */
+async function agreement(at: Place): Promise<void> {
+  const senders = allHeads(at.model.spec);
+  const effects = async (model: Model) => {
+    const { bank } = await captureBank(model, at.counterfactual, "end", {});
+    const { base, variants } = await runSweep(
+      model,
+      {
+        sequences: at.reference,
+        variants: senders.map((sender) => [sender]),
+        bank: { z: bank.z },
+        freeze: "attention",
+        positions: "end",
+        readout: { logits: "tokens", tokens: Int32Array.from(at.answers) },
+      },
+      {},
+    );
+    return senders.map((_, v) => {
+      const changes = [...(base.logits as FloatArray)].map(
+        (reference, i) => (variants.logits?.[v * items + i] as number) - reference,
+      );
+      return changes.reduce((sum, x) => sum + x, 0) / items;
+    });
+  };
+  using full = await Model.load(at.model.folder, { dtype: "f32" });
+  const [these, those] = [await effects(at.model), await effects(full)];
+  results.push({ case: `${at.name}: ${dtype} against f32`, spearman: spearman(these, those) });
+  console.error(JSON.stringify(results.at(-1)));
+}
+
+function spearman(a: readonly number[], b: readonly number[]): number {
+  const ranks = (values: readonly number[]) => {
+    const order = [...values.keys()].sort((i, j) => (values[i] as number) - (values[j] as number));
+    const out = Array<number>(values.length).fill(0);
+    order.forEach((at, rank) => {
+      out[at] = rank;
+    });
+    return out;
+  };
+  const [x, y] = [ranks(a), ranks(b)];
+  const n = a.length;
+  const squares = x.reduce((sum, rank, i) => sum + (rank - (y[i] as number)) ** 2, 0);
+  return 1 - (6 * squares) / (n * (n * n - 1));
+}
+
 async function activation(at: Place): Promise<void> {
   const { layers, heads, dHead } = at.model.spec;
   const senders = allHeads(at.model.spec);
   const positions = Array.from({ length: at.length }, (_, p) => p);
-  const each = senders.flatMap(({ layer, head }) => positions.map((p) => [layer, head, p]));
+  const whole = senders.flatMap(({ layer, head }) => positions.map((p) => [layer, head, p]));
+  const each = evenly(whole, 144);
   const ours = async () => {
     const { bank } = await captureBank(at.model, at.counterfactual, "all", {});
     const width = heads * dHead;
@@ -149,16 +198,20 @@ async function activation(at: Place): Promise<void> {
     });
     return variants.logits as FloatArray;
   };
-  await compare(at, `${at.name}: every head at every position, answer only`, {
-    ours,
-    all: each.length,
-    hooked: (some) => ({
-      do: "hooked_activation",
-      variants: some.map((i) => each[i]),
-      full: false,
-    }),
-    perVariant: items,
-  });
+  await compare(
+    at,
+    `${at.name}: every head at every position (${each.length} of ${whole.length} timed), answer only`,
+    {
+      ours,
+      all: each.length,
+      hooked: (some) => ({
+        do: "hooked_activation",
+        variants: some.map((i) => each[i]),
+        full: false,
+      }),
+      perVariant: items,
+    },
+  );
 }
 
 async function receivers(at: Place, kind: "q" | "kv"): Promise<void> {
@@ -169,7 +222,8 @@ async function receivers(at: Place, kind: "q" | "kv"): Promise<void> {
     return { input: kind === "q" ? "q" : i % 2 ? "v" : "k", layer, head: random.int(heads) };
   }) as { input: "q" | "k" | "v"; layer: number; head: number }[];
   const unique = [...new Map(chosen.map((one) => [JSON.stringify(one), one])).values()];
-  const senders = allHeads(at.model.spec);
+  const whole = allHeads(at.model.spec);
+  const senders = kind === "q" ? whole : evenly(whole, 36);
   const pairs = at.reference.map((reference, i) => ({
     reference,
     counterfactual: at.counterfactual[i] as number[],
@@ -198,18 +252,28 @@ async function receivers(at: Place, kind: "q" | "kv"): Promise<void> {
     );
   };
   const each = senders.map(({ layer, head }) => [layer, head]);
-  await compare(at, `${at.name}: into ${unique.length} receivers, answer only`, {
-    ours,
-    all: each.length,
-    hooked: (some) => ({
-      do: "hooked_receivers",
-      senders: some.map((i) => each[i]),
-      receivers: unique.map(({ input, layer, head }) => [input, layer, head]),
-      everywhere: kind === "kv",
-      full: false,
-    }),
-    perVariant: items,
-  });
+  await compare(
+    at,
+    `${at.name}: ${senders.length} of ${whole.length} heads into ${unique.length} receivers, answer only`,
+    {
+      ours,
+      all: each.length,
+      hooked: (some) => ({
+        do: "hooked_receivers",
+        senders: some.map((i) => each[i]),
+        receivers: unique.map(({ input, layer, head }) => [input, layer, head]),
+        everywhere: kind === "kv",
+        full: false,
+      }),
+      perVariant: items,
+    },
+  );
+}
+
+/** So many of them, evenly drawn. */
+function evenly<T>(of: readonly T[], count: number): T[] {
+  const n = Math.min(of.length, count);
+  return Array.from({ length: n }, (_, i) => of[Math.floor(((i + 0.5) * of.length) / n)] as T);
 }
 
 interface Contest {
@@ -226,9 +290,7 @@ interface Contest {
 async function compare(at: Place, what: string, contest: Contest): Promise<void> {
   const { ours, all, expert, perVariant } = contest;
   const found = await ours();
-  const sample = Array.from({ length: Math.min(all, Number(flags.hooked)) }, (_, i) =>
-    Math.floor(((i + 0.5) * all) / Math.min(all, Number(flags.hooked))),
-  );
+  const sample = evenly([...Array(all).keys()], Number(flags.hooked));
   const hooked = contest.hooked(sample);
   let largestDifference: number | undefined;
   if (peer) {
