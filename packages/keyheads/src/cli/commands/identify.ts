@@ -7,9 +7,9 @@ import { activationByPosition } from "../../attribution/paths/by-position.ts";
 import { patchUnits } from "../../attribution/paths/patch-units.ts";
 import { parseReceivers, type Receiver } from "../../attribution/paths/receivers.ts";
 import { sideBySide } from "../../attribution/paths/side-by-side.ts";
-import { KeyheadsError } from "../../errors.ts";
 import type { ItemSet } from "../../tasks/items.ts";
 import { defineCommand, option } from "../command.ts";
+import { checkWays } from "../identify-ways.ts";
 import { loadItems } from "../items.ts";
 import { keyOptions, toKeyOptions } from "../key-options.ts";
 import {
@@ -23,7 +23,7 @@ import {
   strict,
 } from "../options.ts";
 import { chainStep, forwardStep, gradientStep, type Step } from "../plan.ts";
-import { parseSenders, type Senders, unitsOf } from "../senders.ts";
+import { parseSenders, unitsOf } from "../senders.ts";
 import { withModel } from "../session.ts";
 import { identifyText } from "../show/identify.ts";
 import { byPositionText, sideBySideText, unitsText } from "../show/paths.ts";
@@ -204,41 +204,6 @@ export const command = defineCommand({
     });
   },
 });
-
-interface Ways {
-  readonly method: (typeof methods)[number];
-  readonly byPosition: boolean;
-  readonly sideBySide: boolean;
-  readonly receivers: string | undefined;
-  readonly positions: string | undefined;
-}
-
-/** Throws USAGE for ways of asking that exclude each other. */
-function checkWays(values: Ways, { kinds, embeds, neurons }: Senders): void {
-  const { method, byPosition, sideBySide, receivers, positions } = values;
-  const units = embeds || neurons.length > 0;
-  const refuse = (why: string) => new KeyheadsError("USAGE", why);
-  if (byPosition && method !== "activation" && method !== "naive") {
-    throw refuse("--by-position needs --method activation, or naive, its slow twin");
-  }
-  if (byPosition && (units || receivers !== undefined || positions !== undefined)) {
-    throw refuse(
-      "--by-position is about every position of heads and MLPs: leave out --positions, --receivers, embeds and neurons",
-    );
-  }
-  if (
-    sideBySide &&
-    (byPosition || method !== "exact" || receivers !== undefined || positions !== undefined)
-  ) {
-    throw refuse(
-      "--side-by-side sets methods and positions itself: leave out --method, --positions, --receivers and --by-position",
-    );
-  }
-  if (units && !["exact", "naive", "activation"].includes(method)) {
-    throw refuse(`--senders embeds and neurons are for exact, naive and activation, not ${method}`);
-  }
-  if (sideBySide && kinds.length === 0) throw refuse("--side-by-side is about heads and MLPs");
-}
 
 interface Planned {
   readonly receivers: readonly Receiver[];
