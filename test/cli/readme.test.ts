@@ -47,7 +47,7 @@ test("every command and option that it names exists", async () => {
   expect(lines.length).toBeGreaterThan(10);
   const used = new Map<string, Set<string>>();
   for (const line of lines) {
-    const [, name = ""] = /keyheads (\w+)/.exec(line) ?? [];
+    const [, name = ""] = /keyheads ([\w-]+)/.exec(line) ?? [];
     const options = line.match(/--[a-z-]+/g) ?? [];
     used.set(name, new Set([...(used.get(name) ?? []), ...options]));
   }

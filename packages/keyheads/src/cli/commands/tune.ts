@@ -26,7 +26,7 @@ import { tuneText } from "../show/tune.ts";
 import { endIds } from "../stop-ids.ts";
 import { count } from "../table.ts";
 import { trainingOptions, trainingProgress, trainingValues } from "../training.ts";
-import { choice, flag, integer, list, number, text } from "../values.ts";
+import { bytes, choice, flag, integer, list, number, text } from "../values.ts";
 
 export const command = defineCommand({
   name: "tune",
@@ -88,6 +88,21 @@ export const command = defineCommand({
       "with grouped queries: train the key/value groups too (changes their other heads)",
       flag().default(false),
     ),
+    gradientScale: option(
+      "--gradient-scale <name>",
+      "heads: gradients times all heads / chosen heads (default: none)",
+      choice("none", "heads").default("none"),
+    ),
+    prefixMemory: option(
+      "--prefix-memory <bytes>",
+      "memory to keep what the layers below the trained ones compute (default: 1GiB)",
+      bytes().optional(),
+    ),
+    prefixDisk: option(
+      "--prefix-disk <bytes>",
+      "and disk, in the temporary folder (default: none)",
+      bytes().optional(),
+    ),
     eos: option("--eos", "append the end token to every answer", flag().default(false)),
     seed,
     strict,
@@ -135,6 +150,11 @@ export const command = defineCommand({
           ...(validation && { validation: validation.items }),
           ...planned(values),
           ...trainingValues(values),
+          gradientScale: values.gradientScale,
+          prefixCache: {
+            ...(values.prefixMemory !== undefined && { memory: values.prefixMemory }),
+            ...(values.prefixDisk !== undefined && { disk: values.prefixDisk }),
+          },
           checkpointDir: checkpoints,
           resume: values.resume !== undefined,
           signal: cli.signal,
