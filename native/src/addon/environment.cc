@@ -1,5 +1,6 @@
 #include "addon/environment.h"
 
+#include <chrono>
 #include <cstring>
 
 namespace keyheads::addon {
@@ -28,6 +29,9 @@ using Holder = std::shared_ptr<Environment>;
 // Up to here a copy into memory of the JavaScript engine and back costs less than an array on
 // memory of its own, which needs a finaliser.
 constexpr size_t kCopyBytes = 65536;
+
+// The longest time that functions of one run, one after the other, keep the event loop waiting.
+constexpr auto kAwayFromLoop = std::chrono::milliseconds(50);
 
 Napi::ArrayBuffer array_of(Napi::Env env, const FiringValues& values, size_t bytes, bool copied) {
   if (copied) {
@@ -117,10 +121,24 @@ void Environment::end(int64_t job) {
   if (--pending_ == 0) napi_unref_threadsafe_function(env_, way_back_);
 }
 
-void Environment::fire(Napi::Env env, int64_t job, size_t function, const FiringValues& values,
-                       const std::shared_ptr<Pause>& pause, uint64_t firing) {
+// Between two functions this thread waits for the engine's without going through the event loop,
+// whose way back costs more than most functions; but it takes its turn now and then.
+void Environment::fire(Napi::Env env, int64_t job, Call call, const std::shared_ptr<Pause>& pause) {
+  const auto until = std::chrono::steady_clock::now() + kAwayFromLoop;
+  for (;;) {
+    Napi::HandleScope scope(env);
+    if (!run_function(env, job, call, pause)) return;
+    auto next = pause->next(until);
+    if (!next) return;
+    call = std::move(*next);
+  }
+}
+
+bool Environment::run_function(Napi::Env env, int64_t job, const Call& call,
+                               const std::shared_ptr<Pause>& pause) {
+  const auto& [function, values, firing] = call;
   const auto functions = functions_.find(job);
-  if (functions == functions_.end()) return;  // the call was cancelled and has ended
+  if (functions == functions_.end()) return false;  // the call was cancelled and has ended
   const size_t bytes = bytes_of(values);
   const bool copied = bytes <= kCopyBytes;
   const Napi::ArrayBuffer array = array_of(env, values, bytes, copied);
@@ -140,22 +158,29 @@ void Environment::fire(Napi::Env env, int64_t job, size_t function, const Firing
   firing_ = false;
   if (status != napi_ok) {
     napi_get_and_clear_last_exception(env, &result);
-    return settle(job, firing, Outcome::failed);
+    settle(job, firing, Outcome::failed);
+    return false;
   }
   try {
     const Napi::Value returned(env, result);
-    if (!returned.IsPromise()) return settle(job, firing, outcome_of(returned));
+    if (!returned.IsPromise()) {
+      settle(job, firing, outcome_of(returned));
+      return true;
+    }
     const auto home = shared_from_this();
-    const auto resolved = Napi::Function::New(env, [=](const Napi::CallbackInfo& info) {
-      home->settle(job, firing, outcome_of(info[0]));
+    const auto resolved =
+        Napi::Function::New(env, [=, firing = firing](const Napi::CallbackInfo& info) {
+          home->settle(job, firing, outcome_of(info[0]));
+        });
+    const auto rejected = Napi::Function::New(env, [=, firing = firing](const Napi::CallbackInfo&) {
+      home->settle(job, firing, Outcome::failed);
     });
-    const auto rejected = Napi::Function::New(
-        env, [=](const Napi::CallbackInfo&) { home->settle(job, firing, Outcome::failed); });
     const auto promise = returned.As<Napi::Object>();
     promise.Get("then").As<Napi::Function>().Call(promise, {resolved, rejected});
   } catch (const Napi::Error&) {
     settle(job, firing, Outcome::failed);
   }
+  return false;
 }
 
 void Environment::settle(int64_t job, uint64_t firing, Outcome outcome) {

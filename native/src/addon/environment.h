@@ -55,10 +55,10 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void begin(int64_t job, Napi::Value on_progress, const std::vector<Napi::Function>& functions);
   void end(int64_t job);
   void report_progress(Napi::Env env, int64_t job, double done, double total);
-  // Runs a function hook of a call that is under way; tells `pause` when it, or the promise that it
-  // returned, has ended. The array it was given is detached then, at the latest when the call ends.
-  void fire(Napi::Env env, int64_t job, size_t function, const FiringValues& values,
-            const std::shared_ptr<Pause>& pause, uint64_t firing);
+  // Runs a function hook of a call that is under way, and others that follow soon after it; tells
+  // `pause` when one, or the promise that it returned, has ended. The array it was given is
+  // detached then, at the latest when the call ends.
+  void fire(Napi::Env env, int64_t job, Call call, const std::shared_ptr<Pause>& pause);
   // Whether JavaScript is inside a function hook, where a call would wait for itself.
   bool firing() const { return firing_; }
 
@@ -72,6 +72,9 @@ class Environment : public std::enable_shared_from_this<Environment> {
     uint64_t number;
   };
   void close();
+  // Whether the function has ended well, and not merely given a promise.
+  bool run_function(Napi::Env env, int64_t job, const Call& call,
+                    const std::shared_ptr<Pause>& pause);
   // Ends the firing of this job, if it is this one: detaches its array and lets the engine go on.
   void settle(int64_t job, uint64_t firing, Outcome outcome);
 

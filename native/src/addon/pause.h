@@ -2,9 +2,11 @@
 // function on the values of a site.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "base/context.h"
 
@@ -20,7 +22,14 @@ struct FiringValues {
   bool wide;  // double
 };
 
-enum class Outcome : uint8_t { open, edited, replaced, failed };
+enum class Outcome : uint32_t { open, interrupted, edited, replaced, failed };
+
+// A function that is to run now.
+struct Call {
+  size_t function;
+  FiringValues values;
+  uint64_t firing;
+};
 
 class Pause : public std::enable_shared_from_this<Pause> {
  public:
@@ -33,16 +42,27 @@ class Pause : public std::enable_shared_from_this<Pause> {
   // JavaScript thread: the function of this firing has ended. Late ends are ignored.
   void settle(uint64_t firing, Outcome outcome);
 
-  // Any thread: the waiting engine thread looks at its cancel flag.
+  // JavaScript thread: the next firing if it comes before `until`, and before the run's end.
+  std::optional<Call> next(std::chrono::steady_clock::time_point until);
+
+  // Any thread, after the call's cancel flag was set: ends the waiting of both threads.
   void wake();
 
+  // Engine thread: nothing will fire any more.
+  void finish();
+
  private:
+  void end(Outcome outcome);
+
   std::shared_ptr<Environment> home_;
   int64_t job_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // of all below
   std::condition_variable changed_;
+  bool attending_ = false;  // the JavaScript thread is in `next`
+  bool finished_ = false;
+  std::optional<Call> call_;  // for it
   uint64_t firing_ = 0;
-  std::atomic<Outcome> outcome_{Outcome::open};
+  std::atomic<Outcome> outcome_{Outcome::open};  // the engine thread waits for a change
 };
 
 }  // namespace keyheads::addon

@@ -53,8 +53,13 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
       });
     };
   }
-  job->work = [=, plan = control.plan, work = std::move(work)](Context& ctx) mutable {
+  job->work = [=, plan = control.plan, pause = control.pause,
+               work = std::move(work)](Context& ctx) mutable {
+    const auto finish = [&] {
+      if (pause) pause->finish();
+    };
     const auto reject = [&](const std::string& code, const std::string& message) {
+      finish();
       home->post([home, number, deferred, code, message](Napi::Env e) {
         home->end(number);
         deferred.Reject(to_js_error(e, code, message).Value());
@@ -81,6 +86,7 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
         const ScratchUse scratch;
         result = std::make_shared<Result>(work(ctx));
       }
+      finish();
       home->post([home, number, deferred, result, to_js](Napi::Env e) {
         home->end(number);
         try {

@@ -15,18 +15,24 @@ namespace {
 thread_local bool inside_chunk = false;
 thread_local uint64_t pinned_for = 0;  // the setup_ that this thread's affinity was set for
 
-constexpr auto kSpin = std::chrono::microseconds(50);
+using Clock = std::chrono::steady_clock;
 
-// Spins until done() or until kSpin has passed; the clock is read now and then only.
+constexpr auto kSpin = std::chrono::microseconds(50);
+const std::atomic<Clock::time_point> kNever{};
+
+// Spins until done(), or until kSpin and `until` have both passed; the clock is read now and then
+// only.
 template <class Done>
-bool spin(const Done& done) {
-  const auto end = std::chrono::steady_clock::now() + kSpin;
+bool spin(const Done& done, const std::atomic<Clock::time_point>& until) {
+  const auto end = Clock::now() + kSpin;
+  Clock::time_point now;
   do {
     for (int i = 0; i < 64; ++i) {
       if (done()) return true;
       relax();
     }
-  } while (std::chrono::steady_clock::now() < end);
+    now = Clock::now();
+  } while (now < end || now < until.load(std::memory_order_relaxed));
   return false;
 }
 
@@ -81,7 +87,7 @@ void Pool::work_loop(int index) {
   uint32_t seen = 0;
   for (;;) {
     const auto changed = [&] { return generation_.load(std::memory_order_acquire) != seen; };
-    if (!spin(changed)) generation_.wait(seen, std::memory_order_acquire);
+    if (!spin(changed, awake_until_)) generation_.wait(seen, std::memory_order_acquire);
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_) return;
     work(seen);
@@ -117,6 +123,10 @@ void Pool::work(uint32_t generation) {
   inside_chunk = false;
 }
 
+void Pool::stay_awake(std::chrono::microseconds time) {
+  awake_until_.store(Clock::now() + time, std::memory_order_relaxed);
+}
+
 void Pool::run(int64_t count, void (*fn)(void* data, int64_t i), void* data) {
   if (count <= 1 || inside_chunk || threads_ == 1) {
     for (int64_t i = 0; i < count; ++i) fn(data, i);
@@ -139,7 +149,7 @@ void Pool::run(int64_t count, void (*fn)(void* data, int64_t i), void* data) {
   generation_.notify_all();
   work(generation);
   const auto all_done = [&] { return completed_.load(std::memory_order_acquire) == count; };
-  while (!spin(all_done)) std::this_thread::yield();
+  while (!spin(all_done, kNever)) std::this_thread::yield();
   if (exception_) {
     skip_ = false;
     std::rethrow_exception(std::exchange(exception_, nullptr));

@@ -3,6 +3,7 @@
 // chunk. Workers spin for about 50 us before they sleep, since ops follow each other closely.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <mutex>
@@ -30,6 +31,9 @@ class Pool {
   // everything on the calling thread.
   void run(int64_t count, void (*fn)(void* data, int64_t i), void* data);
 
+  // Workers that have not yet gone to sleep wait for work for so long from now.
+  void stay_awake(std::chrono::microseconds time);
+
  private:
   void start(int threads);
   void stop();
@@ -51,6 +55,7 @@ class Pool {
   std::exception_ptr exception_;
 
   alignas(64) std::atomic<uint32_t> generation_{0};
+  std::atomic<std::chrono::steady_clock::time_point> awake_until_{};
   std::atomic<bool> stopping_{false};
   alignas(64) std::atomic<uint64_t> ticket_{0};  // generation << 32 | chunks not yet claimed
   alignas(64) std::atomic<int64_t> completed_{0};
