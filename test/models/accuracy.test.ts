@@ -53,6 +53,14 @@ describe("mathgpt_add3_h4_l4", () => {
 
 describe.each([
   ["stories260K", "pronoun", {}, 1],
+  ["arith", "add", { pairs: "trained" }, 1],
+  ["arith", "add", { pairs: "held-out" }, 0.97],
+  ["arith", "sub", { pairs: "held-out" }, 0.98],
+  ["arith", "mul", { pairs: "trained", wordings: "withheld" }, 1],
+  ["arith", "mul", { pairs: "held-out" }, 0.53],
+  ["arith", "div", { pairs: "held-out" }, 0.66],
+  ["arith", "who-received", {}, 1],
+  ["arith", "which-color", {}, 0.33],
   ["arith-demo", "add", { styles: ["equation", "statement"] }, 1],
   ["arith-demo", "sub", { styles: ["equation", "statement"] }, 1],
   ["arith-demo", "mul", { styles: ["equation"], pairs: "trained" }, 1],
@@ -76,6 +84,7 @@ describe("plain text", () => {
   it.each([
     ["stories260K", 0.575, 400],
     ["arith-demo", 0.274, 400],
+    ["arith", 0.27, 400],
   ])("%s predicts its text: %d", async (name, accuracy, count) => {
     using model = await load(name);
     const { items } = await tasks.text(undefined, { count }).for(model);

@@ -19,6 +19,7 @@ describe("bundled models", () => {
       "mathgpt_add3_h2_l2",
       "stories260K",
       "arith-demo",
+      "arith",
     ]);
   });
 

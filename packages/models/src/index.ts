@@ -32,7 +32,7 @@ export interface BundledModel {
 
 /**
  * Models that the npm package `keyheads` itself contains; the others are in `@keyheads/models`,
- * which a user adds. The first one is the default of the demo.
+ * which a user adds.
  */
 export const defaultModels: readonly string[] = ["mathgpt_add3_h4_l4"];
 
@@ -102,5 +102,13 @@ export const bundledModels: readonly BundledModel[] = [
     licence: "MIT",
     origin: "trained for this project on generated arithmetic and public-domain English",
     card: arithDemo,
+  },
+  {
+    name: "arith",
+    folder: folder("arith"),
+    title: "Arithmetic in words and symbols, 6 layers x 8 heads, trained by keyheads",
+    licence: "MIT",
+    origin: "keyheads pretrain packages/models/pretraining/arith.json",
+    card: arith,
   },
 ];

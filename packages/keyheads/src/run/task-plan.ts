@@ -4,7 +4,7 @@ import type { BundledModel, TaskCard } from "@keyheads/models";
 import { KeyheadsError } from "../errors.ts";
 import { answersOf } from "../evaluation/answers.ts";
 import type { Model } from "../model.ts";
-import { buildTaskItems, taskNames } from "../tasks/build-items.ts";
+import { type BuildOptions, buildTaskItems, taskNames } from "../tasks/build-items.ts";
 import { type Item, type ItemSet, itemsFromRaw } from "../tasks/items.ts";
 import type { Split } from "../tasks/splits.ts";
 import type { Template } from "../tasks/template.ts";
@@ -42,7 +42,10 @@ export async function taskPlan(
     );
   }
   if (text) classes.push(evaluationClass("text", "next token of neutral text", text.test.items));
-  const target = asked[0] as string;
+  const unseen = await leftOut(builder, asked[0] as string);
+  classes.push(...unseen);
+  // What training left out is what there is to improve, where that is known.
+  const target = unseen[0]?.name ?? (asked[0] as string);
   const others = [...asked.slice(1), ...neighbours];
   const from = async (split: Split) => {
     const sets: Item[][] = [];
@@ -69,8 +72,8 @@ export async function taskPlan(
       replay && {
         tuning: {
           target,
-          train: answersOf((await builder.items(target, "discover")).items),
-          dev: answersOf((await builder.items(target, "dev")).items),
+          train: answersOf(await builder.learned(target, "discover")),
+          dev: answersOf(await builder.learned(target, "dev")),
           devOther,
           replay,
           classes,
@@ -79,9 +82,37 @@ export async function taskPlan(
       }),
     missing: card?.missing ?? [],
     nullOperator:
-      (operations as readonly string[]).includes(target) &&
+      (operations as readonly string[]).includes(asked[0] as string) &&
       (card?.arithmetic?.counterfactual ?? "null-operator") === "null-operator",
   };
+}
+
+/** Ways in which a card's training left items of an operation out, as names of `Builder.items`. */
+const leftOutKinds = {
+  "withheld wording": { pairs: "trained", wordings: "withheld" },
+  "held-out facts": { pairs: "held-out", wordings: "trained" },
+} as const satisfies Record<string, Pick<BuildOptions, "pairs" | "wordings">>;
+const leftOutName = " left out";
+type LeftOutKind = keyof typeof leftOutKinds;
+
+/** What training left out of an operation: both kinds together, which tuning is to improve, and each. */
+async function leftOut(builder: Builder, task: string): Promise<EvaluationClass[]> {
+  if (!builder.card?.arithmetic?.training || !(operations as readonly string[]).includes(task)) {
+    return [];
+  }
+  const name = title(builder.card, task);
+  const kinds = Object.keys(leftOutKinds) as LeftOutKind[];
+  const sets = await Promise.all(kinds.map((kind) => builder.items(task, "test", kind)));
+  return [
+    evaluationClass(
+      `${task}${leftOutName}`,
+      `${name} that training left out: the withheld wording and held-out facts`,
+      sets.flatMap(({ items }) => items),
+    ),
+    ...kinds.map((kind, i) =>
+      evaluationClass(`${task}, ${kind}`, `${name}, ${kind}`, sets[i]?.items ?? []),
+    ),
+  ];
 }
 
 async function makeQuestion(
@@ -133,8 +164,19 @@ class Builder {
     this.#options = options;
   }
 
-  async items(task: string, split: Split): Promise<ItemSet> {
-    const key = `${task}/${split}`;
+  /** What tuning learns from, for a target that is a task or what training left out of one. */
+  async learned(target: string, split: Split): Promise<Item[]> {
+    if (!target.endsWith(leftOutName)) return (await this.items(target, split)).items;
+    const task = target.slice(0, -leftOutName.length);
+    const sets: Item[][] = [];
+    for (const kind of Object.keys(leftOutKinds) as LeftOutKind[]) {
+      sets.push((await this.items(task, split, kind)).items);
+    }
+    return sets.flat();
+  }
+
+  async items(task: string, split: Split, kind?: LeftOutKind): Promise<ItemSet> {
+    const key = `${task}/${split}/${kind ?? ""}`;
     const before = this.#made.get(key);
     if (before) return before;
     const { seed, templates } = this.#options;
@@ -144,6 +186,7 @@ class Builder {
       seed,
       split,
       card: this.card ?? null,
+      ...(kind && leftOutKinds[kind]),
       ...(templates && { templates }),
     });
     const set = itemsFromRaw(built?.items ?? [], this.#model.tokenizer, {
@@ -171,7 +214,7 @@ class Builder {
   }
 
   describe(task: string): string {
-    const example = this.#made.get(`${task}/discover`)?.items[0];
+    const example = this.#made.get(`${task}/discover/`)?.items[0];
     const answer = example?.answer?.trim() ?? "";
     return example?.prompt === undefined ? "" : `For example: "${example.prompt}" -> "${answer}".`;
   }

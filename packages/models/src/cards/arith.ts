@@ -51,14 +51,24 @@ export const arith: TaskCard = {
     slots: storySlots,
     heldOut,
     training: { rule, withheldWordings: ["if"] },
-    known: "see README.md of the model",
+    known:
+      "add, sub, mul, div: 100 % on trained facts; 97, 100, 54, 68 % on held-out ones; 99 to 100 % " +
+      "in the withheld wording (1,000 prompts each)",
   },
-  words: [whoReceived("see README.md of the model"), whichColor("see README.md of the model")],
+  words: [
+    whoReceived("100 % of 1,200"),
+    whichColor("35 % of 1,200, where one of three colours by chance is 33 %"),
+  ],
   text: {
     title: "English prose (end of The Adventures of Tom Sawyer)",
     file: "tom-sawyer.txt",
     licence: "public domain",
   },
   missing: [],
-  notes: [],
+  notes: [
+    "Text was trained in pieces of 96 tokens: 3.4 nats a token in such pieces.",
+    "Products were trained up to 399; beyond that the model is wrong.",
+    "It finds numbers and words by their place, not by what stands beside them: of several colours " +
+      "or owners it names one by chance.",
+  ],
 };
