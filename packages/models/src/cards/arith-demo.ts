@@ -2,7 +2,7 @@
 import type { Operation, TaskCard, TemplateCard } from "../card.ts";
 import { operations } from "../wordings.ts";
 import { arithDemoHeldOut } from "./arith-demo-held-out.ts";
-import { stories, storySlots, whichColor, whoReceived } from "./words.ts";
+import { arithmeticRoles, stories, storySlots, whichColor, whoReceived } from "./words.ts";
 
 const words: Readonly<Record<Operation, { sign: string; word: string; noun: string }>> = {
   add: { sign: "+", word: "plus", noun: "sum" },
@@ -34,13 +34,7 @@ export const arithDemo: TaskCard = {
     "operands below 40 in five wordings and six short stories, on two other tasks, and on English.",
   promptForm: "12 + 7 = -> 19; The sum of 12 and 7 is -> 19",
   answer: "one token: every number from 0 to 999 is one",
-  roles: [
-    { name: "operand1", title: "first operand", spans: ["operand1"] },
-    { name: "operator", title: "operator sign or word", spans: ["operator"] },
-    { name: "operand2", title: "second operand", spans: ["operand2"] },
-    { name: "equals", title: "the words that call for the answer", spans: ["equals"] },
-    { name: "bos", title: "begin of text", spans: ["bos"] },
-  ],
+  roles: arithmeticRoles,
   splits: { discover: 0.5, dev: 0.2, test: 0.3, by: "operand fact {a, b, c}, in any order" },
   defaultTask: "add",
   arithmetic: {

@@ -2,7 +2,7 @@
 import type { ArithmeticCard, Operation, TaskCard } from "../card.ts";
 import { type HeldOutRule, heldOutKind } from "../held-out.ts";
 import { operations, wordings } from "../wordings.ts";
-import { stories, storySlots, whichColor, whoReceived } from "./words.ts";
+import { arithmeticRoles, stories, storySlots, whichColor, whoReceived } from "./words.ts";
 
 const operands = { min: 0, max: 59 };
 const largest = 399;
@@ -32,13 +32,7 @@ export const arith: TaskCard = {
     "wordings and short stories, on numbers without calculation, two other tasks, and English.",
   promptForm: "12 + 7 = -> 19; The sum of 12 and 7 is -> 19",
   answer: "one token: every number from 0 to 999 is one",
-  roles: [
-    { name: "operand1", title: "first operand", spans: ["operand1"] },
-    { name: "operator", title: "operator sign or word", spans: ["operator"] },
-    { name: "operand2", title: "second operand", spans: ["operand2"] },
-    { name: "equals", title: "the words that call for the answer", spans: ["equals"] },
-    { name: "bos", title: "begin of text", spans: ["bos"] },
-  ],
+  roles: arithmeticRoles,
   splits: { discover: 0.5, dev: 0.2, test: 0.3, by: "operand fact {a, b, c}, in any order" },
   defaultTask: "add",
   arithmetic: {

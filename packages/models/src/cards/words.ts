@@ -1,5 +1,5 @@
-/** Word lists and control tasks that the arithmetic models share. */
-import type { TemplateCard, WordTask } from "../card.ts";
+/** Roles, word lists and control tasks that the arithmetic models share. */
+import type { RoleCard, TemplateCard, WordTask } from "../card.ts";
 
 const names =
   "Mary John Tom Anna James Kate Paul Lucy Mark Jane Peter Emma David Alice Sam Rose".split(" ");
@@ -8,6 +8,14 @@ const colors = "red blue green black white yellow pink brown".split(" ");
 
 /** Words for the slots of `stories`. */
 export const storySlots = { N: names, t: things };
+
+export const arithmeticRoles: readonly RoleCard[] = [
+  { name: "operand1", title: "first operand", spans: ["operand1"] },
+  { name: "operator", title: "operator sign or word", spans: ["operator"] },
+  { name: "operand2", title: "second operand", spans: ["operand2"] },
+  { name: "equals", title: "the words that call for the answer", spans: ["equals"] },
+  { name: "bos", title: "begin of text", spans: ["bos"] },
+];
 
 export const stories: readonly TemplateCard[] = [
   {
