@@ -1,5 +1,5 @@
 // Generated from native/src/schema by `npm run generate`.
-export const schemaHash = "dbcce9e6f508";
+export const schemaHash = "61dd767ed9d1";
 
 export const hookTable = {
   /** W_E[token], scaled where the model scales it */
@@ -292,9 +292,19 @@ export const hookTable = {
     width: "d_mlp",
     when: "dense",
   },
+  /** the chosen experts, highest logit of the router first; to choose others, write expert_weights */
+  expert_indices: {
+    id: 29,
+    name: "blocks.{i}.mlp.hook_expert_indices",
+    per: "layer",
+    heads: "none",
+    rows: "choice",
+    width: "chosen",
+    when: "mixture",
+  },
   /** softmax of the router's logits over the chosen experts, 0 for the others */
   expert_weights: {
-    id: 29,
+    id: 30,
     name: "blocks.{i}.mlp.hook_expert_weights",
     per: "layer",
     heads: "none",
@@ -302,9 +312,39 @@ export const hookTable = {
     width: "experts",
     when: "mixture",
   },
+  /** norm W_gate + b_gate of every expert; 0, and of no effect, for tokens that it is not chosen for */
+  expert_gate: {
+    id: 31,
+    name: "blocks.{i}.mlp.experts.hook_gate",
+    per: "layer",
+    heads: "expert",
+    rows: "token",
+    width: "d_mlp",
+    when: "gated_mixture",
+  },
+  /** norm W_in + b_in of every expert, likewise */
+  expert_pre: {
+    id: 32,
+    name: "blocks.{i}.mlp.experts.hook_pre",
+    per: "layer",
+    heads: "expert",
+    rows: "token",
+    width: "d_mlp",
+    when: "mixture",
+  },
+  /** act(pre); gated: act(gate) * pre; of every expert, likewise */
+  expert_post: {
+    id: 33,
+    name: "blocks.{i}.mlp.experts.hook_post",
+    per: "layer",
+    heads: "expert",
+    rows: "token",
+    width: "d_mlp",
+    when: "mixture",
+  },
   /** post W_out + b_out (mixtures: sum over experts of expert_weights times the expert's output), before any post-norm */
   mlp_out_raw: {
-    id: 30,
+    id: 34,
     name: "blocks.{i}.mlp.hook_out",
     per: "layer",
     heads: "none",
@@ -314,7 +354,7 @@ export const hookTable = {
   },
   /** sqrt(mean((x - m)^2) + eps), x = mlp.hook_out */
   ln2_post_scale: {
-    id: 31,
+    id: 35,
     name: "blocks.{i}.ln2_post.hook_scale",
     per: "layer",
     heads: "none",
@@ -324,7 +364,7 @@ export const hookTable = {
   },
   /** (mlp.hook_out - m) / ln2_post.scale, before the norm's weight */
   ln2_post_normalized: {
-    id: 32,
+    id: 36,
     name: "blocks.{i}.ln2_post.hook_normalized",
     per: "layer",
     heads: "none",
@@ -334,7 +374,7 @@ export const hookTable = {
   },
   /** what the MLP adds to the residual stream: out, normed where there is a post-norm */
   mlp_out: {
-    id: 33,
+    id: 37,
     name: "blocks.{i}.hook_mlp_out",
     per: "layer",
     heads: "none",
@@ -344,7 +384,7 @@ export const hookTable = {
   },
   /** resid_mid + mlp_out (parallel blocks: resid_pre + attn_out + mlp_out) */
   resid_post: {
-    id: 34,
+    id: 38,
     name: "blocks.{i}.hook_resid_post",
     per: "layer",
     heads: "none",
@@ -354,7 +394,7 @@ export const hookTable = {
   },
   /** sqrt(mean((x - m)^2) + eps), x = the last resid_post */
   ln_final_scale: {
-    id: 35,
+    id: 39,
     name: "ln_final.hook_scale",
     per: "model",
     heads: "none",
@@ -364,7 +404,7 @@ export const hookTable = {
   },
   /** (x - m) / scale, before the norm's weight and bias */
   ln_final_normalized: {
-    id: 36,
+    id: 40,
     name: "ln_final.hook_normalized",
     per: "model",
     heads: "none",

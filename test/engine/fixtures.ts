@@ -66,4 +66,7 @@ export function pointsOf(spec: ModelSpec): Point[] {
   });
 }
 
+/** Points of whole numbers can only be read. */
+export const isWritable = ({ id }: Point): boolean => hookTable[id].rows !== "choice";
+
 export const isPattern = (id: HookId): boolean => hookTable[id].rows === "pattern";

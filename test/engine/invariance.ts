@@ -51,6 +51,9 @@ function hookGroups(model: Model, edits: readonly HookEdit[]): string[][] {
   return groups.map((excluded) => names.filter((hook) => !excluded.test(hook)));
 }
 
+/** Points of whole numbers can only be read. */
+const isWritable = (hook: string, { spec }: Model) => parseHook(hook, spec).info.rows !== "choice";
+
 /** Captures and gradients at every hook point, and logits. */
 export async function runAll(
   model: Model,
@@ -63,6 +66,8 @@ export async function runAll(
   for (const [i, { ids }] of items.entries()) {
     squares[i + 1] = (squares[i] as number) + ids.length ** 2;
   }
+  const startsOf = (hook: string) =>
+    parseHook(hook, model.spec).info.rows === "pattern" ? squares : offsets;
   const parts: Part[] = [];
   const readout = { rows: "all", logits: "all", logsumexp: true } as const;
   const fused = await model.forward({ sequences, edits, readout });
@@ -78,14 +83,16 @@ export async function runAll(
     });
     expect(bits(logits), "captures changed the logits").toEqual(bits(fused.logits));
     const { objective, perItem } = objectiveOf(items, offsets);
-    const back = await model.backward({ sequences, edits, gradients: sites, objective });
-    parts.push({ name: "loss", array: back.perRow, starts: perItem });
     for (const [k, hook] of names.entries()) {
-      const { info } = parseHook(hook, model.spec);
-      const starts = info.rows === "pattern" ? squares : offsets;
-      parts.push({ name: hook, array: captures[k] as FloatArray, starts });
+      parts.push({ name: hook, array: captures[k] as FloatArray, starts: startsOf(hook) });
+    }
+    const differentiable = names.filter((hook) => isWritable(hook, model));
+    const gradients = differentiable.map((hook) => ({ hook }));
+    const back = await model.backward({ sequences, edits, gradients, objective });
+    parts.push({ name: "loss", array: back.perRow, starts: perItem });
+    for (const [k, hook] of differentiable.entries()) {
       const name = `gradient at ${hook} with ${names.length} others`;
-      parts.push({ name, array: back.gradients[k] as FloatArray, starts });
+      parts.push({ name, array: back.gradients[k] as FloatArray, starts: startsOf(hook) });
     }
   }
   return parts;
@@ -264,7 +271,7 @@ export function randomEdits(model: Model, random: Rng): HookEdit[] {
 }
 
 function randomEdit(model: Model, random: Rng): HookEdit {
-  const names = listHooks(model.spec);
+  const names = listHooks(model.spec).filter((name) => isWritable(name, model));
   const hook = names[random.int(names.length)] as string;
   const { info } = parseHook(hook, model.spec);
   const heads = headsOf(info, model.spec);

@@ -190,22 +190,64 @@ Var<T> Block<T>::mlp(int64_t layer, const MlpWeights<T>& w, const Var<T>& in) {
 template <class T>
 Var<T> Block<T>::mixture(int64_t layer, const Var<T>& in) {
   const LayerWeights<T>& w = model_.weights.layers[layer];
+  const Var<T> logits = graph_.linear(in, *w.router, nullptr);
+  show(Hook::expert_indices, layer,
+       [&] { return graph_.choices(logits, spec_.experts_per_token); });
   const Var<T> weights =
-      tap(Hook::expert_weights, layer,
-          graph_.route(graph_.linear(in, *w.router, nullptr), spec_.experts_per_token));
+      tap(Hook::expert_weights, layer, graph_.route(logits, spec_.experts_per_token));
   // A weight of zero has a gradient too, which a hook on the weights can see or pass on.
   const bool all = graph_.tape() && taps_.changed(Hook::expert_weights, layer);
-  std::vector<typename Graph<T>::Expert> experts;
+  std::vector<Expert> experts;
   for (int64_t e = 0; e < spec_.experts; ++e) {
     std::vector<int32_t> rows;
     for (int32_t r = 0; r < in.rows(); ++r) {
       if (all || weights.m().row(r)[e] != 0) rows.push_back(r);
     }
     if (rows.empty()) continue;
-    const Var<T> y = mlp(layer, w.experts[e], graph_.gather_rows(in, rows));
-    experts.push_back({e, std::move(rows), y});
+    const Var<T> x = graph_.gather_rows(in, rows);
+    experts.push_back({e, std::move(rows), x});
   }
+  run_experts(layer, experts, in.rows());
   return graph_.mix(weights, experts, in.cols());
+}
+
+template <class T>
+bool Block<T>::looks_inside_experts(int64_t layer) const {
+  return taps_.wanted(Hook::expert_gate, layer) || taps_.wanted(Hook::expert_pre, layer) ||
+         taps_.wanted(Hook::expert_post, layer);
+}
+
+// From each expert's input to its output. Where a hook looks inside, all take each step together.
+template <class T>
+void Block<T>::run_experts(int64_t layer, std::vector<Expert>& experts, int64_t rows) {
+  const std::vector<MlpWeights<T>>& w = model_.weights.layers[layer].experts;
+  if (!looks_inside_experts(layer)) {
+    for (Expert& e : experts) e.y = mlp(layer, w[e.index], e.y);
+    return;
+  }
+  std::vector<Expert> gate = experts, up = experts;
+  if (spec_.gated) {
+    for (Expert& e : gate) e.y = graph_.linear(e.y, *w[e.index].w_gate, w[e.index].b_gate);
+    tap_experts(Hook::expert_gate, layer, gate, rows);
+  }
+  for (Expert& e : up) e.y = graph_.linear(e.y, *w[e.index].w_up, w[e.index].b_up);
+  tap_experts(Hook::expert_pre, layer, up, rows);
+  for (size_t i = 0; i < experts.size(); ++i) {
+    experts[i].y = spec_.gated ? graph_.activate(gate[i].y, up[i].y, spec_.activation)
+                               : graph_.activate(up[i].y, {}, spec_.activation);
+  }
+  tap_experts(Hook::expert_post, layer, experts, rows);
+  for (Expert& e : experts) e.y = graph_.linear(e.y, *w[e.index].w_down, w[e.index].b_down);
+}
+
+// The tap sees all experts side by side, with zeros where a token does not go.
+template <class T>
+void Block<T>::tap_experts(Hook hook, int64_t layer, std::vector<Expert>& values, int64_t rows) {
+  if (!taps_.wanted(hook, layer)) return;
+  const Var<T> all =
+      tap(hook, layer, graph_.spread_experts(values, rows, spec_.experts, spec_.d_mlp));
+  if (!taps_.changed(hook, layer)) return;
+  for (Expert& e : values) e.y = graph_.expert_rows(all, e);
 }
 
 template <class T>

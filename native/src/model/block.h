@@ -65,6 +65,10 @@ class Block {
   Var<T> norm(const Var<T>& x, const Norm& n);
   Var<T> mlp(int64_t layer, const MlpWeights<T>& w, const Var<T>& in);
   Var<T> mixture(int64_t layer, const Var<T>& in);
+  using Expert = typename Graph<T>::Expert;
+  bool looks_inside_experts(int64_t layer) const;
+  void run_experts(int64_t layer, std::vector<Expert>& experts, int64_t rows);
+  void tap_experts(Hook hook, int64_t layer, std::vector<Expert>& values, int64_t rows);
   Var<T> head_norm(const Var<T>& x, const Parameter<T>& gain, int64_t heads);
   Var<T> placed(int64_t layer, Var<T> x, const PlacedHeads& heads,
                 const std::vector<int32_t>& positions);

@@ -100,6 +100,13 @@ class Graph {
     std::vector<int32_t> rows;
     Var<T> y;
   };
+  // The `chosen` largest of every row, in descending order (ties: the lowest index first).
+  Var<T> choices(const Var<T>& logits, int64_t chosen);
+  // (rows, count * width): the block of an expert holds its rows, and 0 elsewhere
+  Var<T> spread_experts(const std::vector<Expert>& experts, int64_t rows, int64_t count,
+                        int64_t width);
+  // What spread_experts put there for one of them.
+  Var<T> expert_rows(const Var<T>& x, const Expert& expert);
   // y[r] = sum over the experts that computed row r, in their order, of weights[r, expert] y_r
   Var<T> mix(const Var<T>& weights, const std::vector<Expert>& experts, int64_t width);
 

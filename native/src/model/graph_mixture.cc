@@ -1,4 +1,6 @@
 // Nodes of mixtures of experts.
+#include <algorithm>
+
 #include "model/graph.h"
 #include "ops/mixture.h"
 
@@ -21,6 +23,87 @@ Var<T> Graph<T>::route(const Var<T>& logits, int64_t chosen) {
           ctx_,
           ops::RouteBackward<T>{.dlogits = d.m, .dweights = y.grad->tensor.m, .weights = y.m()});
       contribute<T>(ctx_, logits, d.m);
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::choices(const Var<T>& logits, int64_t chosen) {
+  Tensor<T> value = Tensor<T>::zeros(logits.rows(), chosen);
+  for (int64_t r = 0; r < logits.rows() && !ctx_.planning; ++r) {
+    const T* x = logits.m().row(r);
+    for (int64_t e = 0; e < logits.cols(); ++e) {
+      int64_t rank = 0;
+      for (int64_t j = 0; j < logits.cols(); ++j) rank += x[j] > x[e] || (x[j] == x[e] && j < e);
+      if (rank < chosen) value.m.row(r)[rank] = static_cast<T>(e);
+    }
+  }
+  return constant(std::move(value));
+}
+
+namespace {
+
+// An expert's block of columns in a row that has one for each.
+template <class T>
+T* block_of(const Mat<T>& m, int64_t row, int64_t expert, int64_t width) {
+  return m.row(row) + expert * width;
+}
+
+template <class T>
+void copy_block(Context& ctx, const std::vector<int32_t>& rows, int64_t expert, Mat<const T> blocks,
+                Mat<T> y) {
+  if (ctx.planning) return;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(block_of(blocks, rows[i], expert, y.cols), y.cols, y.row(static_cast<int64_t>(i)));
+  }
+}
+template <class T>
+void write_block(Context& ctx, const std::vector<int32_t>& rows, int64_t expert, Mat<const T> y,
+                 Mat<T> blocks) {
+  if (ctx.planning) return;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(y.row(static_cast<int64_t>(i)), y.cols, block_of(blocks, rows[i], expert, y.cols));
+  }
+}
+
+}  // namespace
+
+template <class T>
+Var<T> Graph<T>::spread_experts(const std::vector<Expert>& experts, int64_t rows, int64_t count,
+                                int64_t width) {
+  Tensor<T> value = Tensor<T>::zeros(rows, count * width);
+  bool wanted = false;
+  for (const Expert& e : experts) {
+    write_block<T>(ctx_, e.rows, e.index, e.y.m(), value.m);
+    wanted = wanted || e.y.grad;
+  }
+  Var<T> y = result(std::move(value), wanted);
+  if (y.grad) {
+    tape_->record([this, experts, y] {
+      if (!y.grad->tensor) return;
+      for (const Expert& e : experts) {
+        if (!e.y.grad) continue;
+        Tensor<T> d(e.y.rows(), e.y.cols());
+        copy_block<T>(ctx_, e.rows, e.index, y.grad->tensor.m, d.m);
+        contribute<T>(ctx_, e.y, d.m);
+      }
+    });
+  }
+  return y;
+}
+
+template <class T>
+Var<T> Graph<T>::expert_rows(const Var<T>& x, const Expert& expert) {
+  Tensor<T> value(expert.y.rows(), expert.y.cols());
+  copy_block<T>(ctx_, expert.rows, expert.index, x.m(), value.m);
+  Var<T> y = result(std::move(value), x.grad != nullptr);
+  if (y.grad) {
+    tape_->record([this, x, y, rows = expert.rows, index = expert.index] {
+      if (!y.grad->tensor) return;
+      Tensor<T> d = Tensor<T>::zeros(x.rows(), x.cols());
+      write_block<T>(ctx_, rows, index, y.grad->tensor.m, d.m);
+      contribute<T>(ctx_, x, d.m);
     });
   }
   return y;
@@ -60,8 +143,11 @@ Var<T> Graph<T>::mix(const Var<T>& weights, const std::vector<Expert>& experts, 
   return y;
 }
 
-#define INSTANTIATE(T)                                     \
-  template Var<T> Graph<T>::route(const Var<T>&, int64_t); \
+#define INSTANTIATE(T)                                                                             \
+  template Var<T> Graph<T>::route(const Var<T>&, int64_t);                                         \
+  template Var<T> Graph<T>::choices(const Var<T>&, int64_t);                                       \
+  template Var<T> Graph<T>::spread_experts(const std::vector<Expert>&, int64_t, int64_t, int64_t); \
+  template Var<T> Graph<T>::expert_rows(const Var<T>&, const Expert&);                             \
   template Var<T> Graph<T>::mix(const Var<T>&, const std::vector<Expert>&, int64_t);
 INSTANTIATE(float)
 INSTANTIATE(double)

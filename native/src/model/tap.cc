@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <iterator>
+#include <string_view>
 
 #include "base/check.h"
 #include "base/parallel.h"
@@ -33,6 +34,8 @@ bool exists(const HookInfo& info, const Spec& spec) {
       return spec.gated && spec.experts == 0;
     case When::mixture:
       return spec.experts > 0;
+    case When::gated_mixture:
+      return spec.gated && spec.experts > 0;
     case When::always:
       return true;
   }
@@ -74,7 +77,17 @@ std::vector<std::pair<int64_t, int64_t>> runs_of(const std::vector<int32_t>& col
 }  // namespace
 
 int64_t head_count(const HookInfo& info, const Spec& spec) {
-  return info.heads == Heads::kv ? spec.kv_heads : info.heads == Heads::query ? spec.heads : 1;
+  switch (info.heads) {
+    case Heads::query:
+      return spec.heads;
+    case Heads::kv:
+      return spec.kv_heads;
+    case Heads::expert:
+      return spec.experts;
+    case Heads::none:
+      return 1;
+  }
+  return 1;
 }
 
 int64_t width_of(const HookInfo& info, const Spec& spec) {
@@ -89,6 +102,8 @@ int64_t width_of(const HookInfo& info, const Spec& spec) {
       return spec.d_mlp;
     case Width::experts:
       return spec.experts;
+    case Width::chosen:
+      return spec.experts_per_token;
     case Width::key:
       return 0;
   }
@@ -101,6 +116,10 @@ void check_site(const Site& site, const Spec& spec, int64_t rows, const char* wh
   if (info.per == Per::model ? site.layer != -1 : site.layer < 0 || site.layer >= spec.layers) {
     fail("BAD_ARGUMENT", what, ": ", info.name, " has no layer ", site.layer, "; this model has ",
          spec.layers, " layers");
+  }
+  if (info.rows == Rows::choice && !std::string_view(what).ends_with("capture")) {
+    fail("BAD_ARGUMENT", what, ": ", info.name, " can only be read; it has whole numbers, whose ",
+         "gradient is zero, and other experts are chosen by writing mlp.hook_expert_weights");
   }
   const int64_t heads = head_count(info, spec);
   for (const int32_t head : site.heads) {

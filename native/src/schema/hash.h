@@ -1,5 +1,5 @@
 // Generated from native/src/schema by `npm run generate`.
 #pragma once
 namespace keyheads {
-inline constexpr const char* kSchemaHash = "dbcce9e6f508";
+inline constexpr const char* kSchemaHash = "61dd767ed9d1";
 }  // namespace keyheads

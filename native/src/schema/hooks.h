@@ -6,9 +6,9 @@
 namespace keyheads {
 
 enum class Per : uint8_t { model, layer };
-enum class Heads : uint8_t { none, query, kv };
-enum class Rows : uint8_t { token, pattern };
-enum class Width : uint8_t { one, d_model, d_head, d_mlp, experts, key };
+enum class Heads : uint8_t { none, query, kv, expert };
+enum class Rows : uint8_t { token, pattern, choice };
+enum class Width : uint8_t { one, d_model, d_head, d_mlp, experts, chosen, key };
 enum class When : uint8_t {
   always,
   learned,
@@ -18,7 +18,8 @@ enum class When : uint8_t {
   postnorm,
   dense,
   gated_dense,
-  mixture
+  mixture,
+  gated_mixture
 };
 
 enum class Hook : uint8_t {

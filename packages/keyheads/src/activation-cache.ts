@@ -1,7 +1,7 @@
 // Captures of many hook points of one run, by name, with a view for every item.
 import type { Batch, FloatArray, ModelSpec, Site } from "@keyheads/native";
 import { KeyheadsError } from "./errors.ts";
-import { type HookPoint, hooks, listHooks, parseHook } from "./hooks.ts";
+import { type HookInfo, type HookPoint, hooks, listHooks, parseHook } from "./hooks.ts";
 import type { SiteOptions } from "./sites.ts";
 import { Layout, type TensorView } from "./tensor-view.ts";
 
@@ -38,6 +38,10 @@ export class CachedActivation {
   get positions(): Int32Array {
     return this.#layout.positions;
   }
+  /** A copy of what one expert's point held, where this is that of all experts. */
+  expert(point: HookPoint): CachedActivation {
+    return new CachedActivation(...this.#layout.ofHead(point, this.values));
+  }
   /** One item's part, not copied: [rows, heads, width], scores and patterns [heads, query, key]. */
   item(index: number): TensorView {
     return this.#layout.item(this.values, index);
@@ -63,16 +67,22 @@ export class ActivationCache implements Iterable<readonly [string, CachedActivat
   }
   /** By its name or TransformerLens v3's. Throws UNKNOWN_HOOK if the run did not keep it. */
   get(hook: string): CachedActivation {
-    const { name } = parseHook(hook, this.#spec);
+    const point = parseHook(hook, this.#spec);
+    const { name } = point;
     const found = this.#byName.get(name);
     if (found) return found;
+    const whole = this.#byName.get(name.replace(/\.experts\.\d+\./, ".experts."));
+    if (whole) return whole.expert(point);
     throw new KeyheadsError(
       "UNKNOWN_HOOK",
       `${name} was not kept in this run, which kept ${this.size} hook points; name it in names`,
     );
   }
   has(hook: string): boolean {
-    return this.#byName.has(parseHook(hook, this.#spec).name);
+    const { name } = parseHook(hook, this.#spec);
+    return (
+      this.#byName.has(name) || this.#byName.has(name.replace(/\.experts\.\d+\./, ".experts."))
+    );
   }
   [Symbol.iterator](): Iterator<readonly [string, CachedActivation]> {
     return this.#byName.entries();
@@ -135,7 +145,7 @@ function inOrder(points: readonly HookPoint[]): HookPoint[] {
   });
 }
 
-/** Sites of hook points: the restriction to heads is dropped at those that have none. */
+/** Sites of hook points: the restriction to heads is dropped at those that have none (or experts). */
 export function sitesOf(
   points: readonly HookPoint[],
   where: Omit<SiteOptions, "hook">,
@@ -144,10 +154,12 @@ export function sitesOf(
   return points.map(({ name, info }) => ({
     hook: name,
     ...rest,
-    ...(info.heads !== "none" && head !== undefined && { head }),
-    ...(info.heads !== "none" && heads && { heads }),
+    ...(ofAttention(info) && head !== undefined && { head }),
+    ...(ofAttention(info) && heads && { heads }),
   }));
 }
+
+const ofAttention = ({ heads }: HookInfo) => heads === "query" || heads === "kv";
 
 export function layoutsOf(
   points: readonly HookPoint[],

@@ -31,8 +31,10 @@ export interface HookPoint {
   readonly id: HookId;
   readonly info: HookInfo;
   readonly layer: number;
-  /** The name of the table, whichever was asked for. */
+  /** The name of the table, whichever was asked for, with the expert where that was. */
   readonly name: string;
+  /** The expert that the name says: "blocks.0.mlp.experts.3.hook_pre". */
+  readonly head?: number;
 }
 
 const byName = new Map(Object.entries(hookTable).map(([id, info]) => [info.name as string, id]));
@@ -59,7 +61,9 @@ function aliased(name: string, spec: ModelSpec): string | undefined {
 export function parseHook(name: string, spec: ModelSpec): HookPoint {
   const match = /^blocks\.(\d+)\.(.*)$/.exec(name);
   const layer = match ? Number(match[1]) : -1;
-  const general = match ? `blocks.{i}.${match[2]}` : name;
+  const expert = /^mlp\.experts\.(\d+)\./.exec(match?.[2] ?? "")?.[1];
+  const local = expert === undefined ? match?.[2] : match?.[2]?.replace(`.${expert}`, "");
+  const general = match ? `blocks.{i}.${local}` : name;
   const id = (byName.get(general) ?? aliased(general, spec)) as HookId | undefined;
   if (id === undefined) throw unknownHook(name, spec);
   if (layer >= spec.layers) {
@@ -70,7 +74,16 @@ export function parseHook(name: string, spec: ModelSpec): HookPoint {
   }
   const absent = whyAbsent(id, spec);
   if (absent) throw new KeyheadsError("UNKNOWN_HOOK", `${name} does not exist here: ${absent}`);
-  return { id, info: hookTable[id], layer, name: hooks[id](layer) };
+  const point = { id, info: hookTable[id], layer, name: hooks[id](layer) };
+  if (expert === undefined) return point;
+  if (Number(expert) >= spec.experts) {
+    throw new KeyheadsError(
+      "UNKNOWN_HOOK",
+      `${name}: there is no expert ${expert}; this model has experts 0 to ${spec.experts - 1}`,
+    );
+  }
+  const of = point.name.replace(".experts.", `.experts.${expert}.`);
+  return { ...point, name: of, head: Number(expert) };
 }
 
 /** Every hook point of a model, by full name. */
@@ -83,15 +96,17 @@ export function listHooks(spec: ModelSpec): string[] {
   );
 }
 
-/** How many heads the hook can be restricted to; 0 if it has none. */
+/** How many heads, groups or experts the hook can be restricted to; 0 if it has none. */
 export function headsOf(info: HookInfo, spec: ModelSpec): number {
-  return { none: 0, query: spec.heads, kv: spec.kvHeads }[info.heads];
+  return { none: 0, query: spec.heads, kv: spec.kvHeads, expert: spec.experts }[info.heads];
 }
 
 /** Entries per row (and head) of the hook's tensor; 0 for patterns, whose width is the item's. */
 export function widthOf(info: HookInfo, spec: ModelSpec): number {
-  const { dModel, dHead, dMlp, experts } = spec;
-  return { one: 1, d_model: dModel, d_head: dHead, d_mlp: dMlp, experts, key: 0 }[info.width];
+  const { dModel, dHead, dMlp, experts, expertsPerToken: chosen } = spec;
+  return { one: 1, d_model: dModel, d_head: dHead, d_mlp: dMlp, experts, chosen, key: 0 }[
+    info.width
+  ];
 }
 
 function whyAbsent(id: HookId, spec: ModelSpec): string | undefined {
@@ -113,6 +128,10 @@ function whyAbsent(id: HookId, spec: ModelSpec): string | undefined {
       dense ? "the model's MLP is not gated" : "the model's MLP is a mixture of experts",
     ],
     mixture: [!dense, "the model's MLP is not a mixture of experts"],
+    gated_mixture: [
+      !dense && spec.gated,
+      dense ? "the model's MLP is not a mixture of experts" : "the model's experts are not gated",
+    ],
   }[when] as [boolean, string];
   if (!exists) return why;
   if (id === "attn_in" && spec.kvHeads !== spec.heads) {

@@ -114,7 +114,7 @@ function toCall(hook: FunctionHook, place: RunPlace, thrown: unknown[]): Edit {
       state.open = false;
       return store(returned, values, layout);
     };
-    const at = new Firing(layout, values, hook.head);
+    const at = new Firing(layout, values, site.head < 0 ? undefined : site.head);
     try {
       const returned = runInHook(state, () => hook.run(values, at));
       if (!isThenable(returned)) return ended(returned);

@@ -38,8 +38,9 @@ export class PersistentHooks {
 
   /** Throws UNKNOWN_HOOK or BAD_ARGUMENT for what no run of the model could apply. */
   add(intervention: Intervention, spec: ModelSpec): HookHandle {
-    const { name, info } = parseHook(intervention.hook, spec);
-    checkHeads(intervention, { info }, spec);
+    const point = parseHook(intervention.hook, spec);
+    const { name } = point;
+    checkHeads(intervention, point, spec);
     checkIntervention(intervention);
     if (intervention.rows) {
       throw new KeyheadsError(

@@ -10,7 +10,7 @@ export interface SiteOptions {
   readonly hook: string;
   /**
    * Query head, or key/value group at hooks that have those (query head h reads group
-   * h / (heads / groups)); absent is all. The value loses its axis of heads.
+   * h / (heads / groups)), or expert; absent is all. The value loses its axis of heads.
    */
   readonly head?: number;
   /** Several heads, or groups, ascending. The value keeps its axis of heads. */
@@ -73,7 +73,8 @@ export function selectSite(
 ): Selected {
   const point = parseHook(options.hook, spec);
   checkHeads(options, point, spec);
-  const { head = -1, heads, columns } = options;
+  const { heads, columns } = options;
+  const head = point.head ?? options.head ?? -1;
   checkColumns(columns, point, spec);
   const rows = rowsOf(options, spec, batch, placement);
   if (rows?.length !== 0) placement?.fired.add(options);
@@ -134,16 +135,21 @@ export function toFloats(value: FloatArray | number, dtype: ModelDtype): FloatAr
 /** Throws BAD_ARGUMENT for heads that the hook does not have. */
 export function checkHeads(
   { hook, head, heads }: SiteOptions,
-  { info }: { readonly info: HookInfo },
+  { info, head: named }: Pick<HookPoint, "info" | "head">,
   spec: ModelSpec,
 ): void {
+  if (named !== undefined && (head !== undefined || heads)) {
+    throw new KeyheadsError("BAD_ARGUMENT", `${hook} names its expert; give no head or heads`);
+  }
   if (head !== undefined && heads) {
     throw new KeyheadsError("BAD_ARGUMENT", `${hook}: give head or heads, not both`);
   }
   const count = headsOf(info, spec);
   for (const [i, chosen] of (heads ?? (head === undefined ? [] : [head])).entries()) {
     if (!(Number.isInteger(chosen) && chosen >= 0 && chosen < count)) {
-      const what = info.heads === "kv" ? "key/value groups" : "heads";
+      const what = { kv: "key/value groups", expert: "experts", query: "heads", none: "heads" }[
+        info.heads
+      ];
       const why = count === 0 ? "it has no heads" : `its ${what} are 0 to ${count - 1}`;
       throw new KeyheadsError("BAD_ARGUMENT", `${hook} has no head ${chosen}: ${why}`);
     }

@@ -57,6 +57,8 @@ export class Layout {
   readonly offsets: Int32Array;
   /** Position of every chosen row in its whole sequence. */
   readonly positions: Int32Array;
+  readonly #site: Site;
+  readonly #place: { spec: ModelSpec; batch: Batch; starts?: readonly number[] };
   /** Of each item, where its numbers begin, and their shape. */
   readonly #items: readonly { readonly start: number; readonly shape: readonly number[] }[];
 
@@ -67,6 +69,8 @@ export class Layout {
     { spec, batch, starts }: { spec: ModelSpec; batch: Batch; starts?: readonly number[] },
   ) {
     this.point = point;
+    this.#site = site;
+    this.#place = { spec, batch, ...(starts && { starts }) };
     const { offsets } = batch;
     const count = offsets.length - 1;
     const rows = site.rows ?? Int32Array.from(batch.tokens.keys());
@@ -100,6 +104,20 @@ export class Layout {
 
   get items(): number {
     return this.#items.length;
+  }
+
+  /** Of the values of all heads (experts), those of the one that `point` names, and their layout. */
+  ofHead(point: HookPoint, values: FloatArray): [Layout, FloatArray] {
+    const head = point.head ?? 0;
+    const part = new Layout(point, { ...this.#site, head }, this.#place);
+    const width = this.shape.at(-1) as number;
+    const stride = width * (this.shape[1] as number);
+    const out = values.slice(0, part.size);
+    for (let row = 0; row * width < part.size; ++row) {
+      const from = row * stride + head * width;
+      out.set(values.subarray(from, from + width), row * width);
+    }
+    return [part, out];
   }
 
   /** One item's part of the values: [rows, heads, width], patterns [heads, query, key]. */
