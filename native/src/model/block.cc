@@ -1,5 +1,7 @@
 #include "model/block.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace keyheads {
@@ -110,13 +112,23 @@ Var<T> Block<T>::head_norm(const Var<T>& x, const Parameter<T>& gain, int64_t he
 }
 
 template <class T>
+const RotaryTables<T>& Block<T>::rotary_tables(const std::vector<int32_t>& positions) {
+  const auto last = std::max_element(positions.begin(), positions.end());
+  const int64_t length = last == positions.end() ? 0 : *last + 1;
+  if (tables_.length() < std::max<int64_t>(length, 1)) {
+    tables_ = model_.rotary(graph_.context(), length);
+  }
+  return tables_;
+}
+
+template <class T>
 Var<T> Block<T>::placed(int64_t layer, Var<T> x, const PlacedHeads& heads,
                         const std::vector<int32_t>& positions) {
   if (heads.gain) x = head_norm(x, *heads.gain, heads.count);
   if (!spec_.rotary) return x;
   return tap(
       heads.hook, layer,
-      graph_.rotary(x, positions, model_.cosines, model_.sines, heads.count, spec_.adjacent_pairs));
+      graph_.rotary(x, positions, rotary_tables(positions), heads.count, spec_.adjacent_pairs));
 }
 
 template <class T>

@@ -70,6 +70,7 @@ class Block {
   void run_experts(int64_t layer, std::vector<Expert>& experts, int64_t rows);
   void tap_experts(Hook hook, int64_t layer, std::vector<Expert>& values, int64_t rows);
   Var<T> head_norm(const Var<T>& x, const Parameter<T>& gain, int64_t heads);
+  const RotaryTables<T>& rotary_tables(const std::vector<int32_t>& positions);
   Var<T> placed(int64_t layer, Var<T> x, const PlacedHeads& heads,
                 const std::vector<int32_t>& positions);
 
@@ -78,6 +79,7 @@ class Block {
   Graph<T>& graph_;
   Taps<T>& taps_;
   typename Graph<T>::NormKind norm_kind_;
+  RotaryTables<T> tables_;
 };
 
 extern template class Block<float>;

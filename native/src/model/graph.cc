@@ -327,18 +327,17 @@ Var<T> Graph<T>::norm_affine(const Var<T>& n, const Parameter<T>& gain, const Pa
 
 template <class T>
 Var<T> Graph<T>::rotary(const Var<T>& x, const std::vector<int32_t>& positions,
-                        const Tensor<T>& cosines, const Tensor<T>& sines, int64_t heads,
-                        bool adjacent) {
-  const auto rotate = [this, positions, cosines, sines, heads, adjacent](Mat<const T> from,
-                                                                         Mat<T> to, int sign) {
+                        const RotaryTables<T>& tables, int64_t heads, bool adjacent) {
+  const auto rotate = [this, positions, tables, heads, adjacent](Mat<const T> from, Mat<T> to,
+                                                                 int sign) {
     ops::rotary(ctx_, ops::Rotary<T>{.y = to,
                                      .x = from,
                                      .positions = positions.data(),
-                                     .cosines = cosines.data(),
-                                     .sines = sines.data(),
+                                     .cosines = tables.cosines.data(),
+                                     .sines = tables.sines.data(),
                                      .heads = heads,
                                      .width = from.cols / heads,
-                                     .half = cosines.cols(),
+                                     .half = tables.cosines.cols(),
                                      .adjacent = adjacent,
                                      .sign = sign});
   };

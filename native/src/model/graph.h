@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "model/model.h"
 #include "model/tape.h"
 #include "model/weights.h"
 #include "ops/attention.h"
@@ -85,8 +86,8 @@ class Graph {
                      const NormKind& kind);
   Var<T> norm_affine(const Var<T>& normalized, const Parameter<T>& gain, const Parameter<T>* bias,
                      const NormKind& kind);
-  Var<T> rotary(const Var<T>& x, const std::vector<int32_t>& positions, const Tensor<T>& cosines,
-                const Tensor<T>& sines, int64_t heads, bool adjacent);
+  Var<T> rotary(const Var<T>& x, const std::vector<int32_t>& positions,
+                const RotaryTables<T>& tables, int64_t heads, bool adjacent);
   // `linear` without value: not gated
   Var<T> activate(const Var<T>& x, const Var<T>& linear, ops::Activation kind);
   // cap tanh(x / cap); x itself where the cap is 0

@@ -1,25 +1,52 @@
 #include "model/model.h"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/check.h"
+#include "base/parallel.h"
 
 namespace keyheads {
+
+namespace {
+
+constexpr int64_t kFirstPositions = 512;
+
+template <class T>
+RotaryTables<T> make_tables(Context& ctx, const Spec& spec, int64_t length) {
+  const auto half = static_cast<int64_t>(spec.inverse_frequencies.size());
+  RotaryTables<T> tables{Tensor<T>(length, half), Tensor<T>(length, half)};
+  if (ctx.planning) return tables;
+  constexpr int64_t kPositions = 64;  // a chunk's
+  parallel_for(ctx, (length + kPositions - 1) / kPositions, [&](int64_t chunk) {
+    const int64_t end = std::min(length, (chunk + 1) * kPositions);
+    for (int64_t p = chunk * kPositions; p < end; ++p) {
+      for (int64_t i = 0; i < half; ++i) {
+        const double angle = static_cast<double>(p) * spec.inverse_frequencies[i];
+        tables.cosines.m.row(p)[i] = static_cast<T>(spec.rotary_scale * std::cos(angle));
+        tables.sines.m.row(p)[i] = static_cast<T>(spec.rotary_scale * std::sin(angle));
+      }
+    }
+  });
+  return tables;
+}
+
+}  // namespace
 
 template <class T>
 Model<T>::Model(Context& ctx, Spec given, const std::vector<TensorSource>& sources, Storage storage)
     : weightless(ctx.planning), spec(std::move(given)), weights(ctx, spec, sources, storage) {
-  if (!spec.rotary) return;
-  const auto half = static_cast<int64_t>(spec.inverse_frequencies.size());
-  cosines = Tensor<T>(spec.context, half);
-  sines = Tensor<T>(spec.context, half);
-  for (int64_t p = 0; p < spec.context && !weightless; ++p) {
-    for (int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(p) * spec.inverse_frequencies[i];
-      cosines.m.row(p)[i] = static_cast<T>(spec.rotary_scale * std::cos(angle));
-      sines.m.row(p)[i] = static_cast<T>(spec.rotary_scale * std::sin(angle));
-    }
-  }
+  if (spec.rotary) tables_ = make_tables<T>(ctx, spec, std::min(kFirstPositions, spec.context));
+}
+
+template <class T>
+RotaryTables<T> Model<T>::rotary(Context& ctx, int64_t length) const {
+  if (length <= tables_.length()) return tables_;
+  const auto doubled = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(length)));
+  RotaryTables<T> grown = make_tables<T>(ctx, spec, std::min(doubled, spec.context));
+  if (!ctx.planning) tables_ = grown;
+  return grown;
 }
 
 template <class T>
