@@ -1,7 +1,15 @@
 // One resident copy of the weights: what loading takes, in a process of its own; files that end
 // too early, or while they are read.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -83,3 +91,28 @@ async function blueprint(folder: string) {
   const path = join(folder, "config.json");
   return readConfig(await readJsonObject(path), path);
 }
+
+it("loads a NaN as it is stored, and it reaches what depends on it, nothing else", async () => {
+  const folder = cut("nan", 0);
+  const path = join(folder, "model.safetensors");
+  const { arch, spec, flags } = await blueprint(folder);
+  const { tensors } = await openCheckpoint(folder, arch, spec, flags);
+  const embed = tensors.get("model.embed_tokens.weight");
+  const file = readFileSync(path);
+  file.writeFloatLE(Number.NaN, embed?.offset); // of token 0
+  writeFileSync(path, file);
+  using damaged = await Model.load(folder);
+  using whole = await Model.load(fixture("llama"));
+  const run = {
+    sequences: [
+      [0, 1],
+      [2, 3],
+    ],
+    readout: { logits: "all" },
+  } as const;
+  const [a, b] = [(await damaged.forward(run)).logits, (await whole.forward(run)).logits];
+  const vocab = whole.spec.vocab;
+  expect(a?.subarray(0, vocab).every(Number.isNaN)).toBe(true);
+  // The unembedding is another tensor here.
+  expect(a?.subarray(vocab)).toEqual(b?.subarray(vocab));
+});
