@@ -16,10 +16,12 @@ type Freeze = SweepRequest["freeze"];
 
 const ofAttention = /ln1\.|attn\.hook_(q|k|v|rot_q|rot_k|attn_scores|pattern)$/;
 const attentionInputs = /hook_(attn_in|q_input|k_input|v_input)$/;
-const ofMlp = /ln2\.|mlp\.hook_(pre|pre_linear|expert_weights)$/;
+const ofMlp = /ln2\.|mlp\.hook_(pre|pre_linear|expert_weights|expert_indices)$|mlp\.experts\./;
 
 function hookNames(model: Model, freeze: Freeze, edited: boolean): string[] {
-  return listHooks(model.spec).filter(
+  const names = listHooks(model.spec);
+  const readable = edited ? names.filter((name) => !/expert_indices$/.test(name)) : names;
+  return readable.filter(
     (name) =>
       freeze === "none" ||
       !(

@@ -130,7 +130,7 @@ void SweepPlanner<T>::check_frozen(const Site& site, bool edit) const {
          " nothing; use freeze \"none\"");
   }
   const Hook first = edit ? Hook::mlp_in : Hook::ln2_scale;
-  const Hook last = spec_.experts > 0 ? Hook::expert_weights : Hook::mlp_pre_linear;
+  const Hook last = spec_.experts > 0 ? Hook::expert_post : Hook::mlp_pre_linear;
   if (request_.freeze == Freeze::attention_mlp && within(site.hook, first, last)) {
     fail("BAD_ARGUMENT", "sweep: MLPs are frozen, so ", name, edit ? " changes" : " shows",
          " nothing; use freeze \"attention\" or \"none\"");

@@ -2,7 +2,7 @@
 // (ids, packed rows).
 import type { Batch, Edit, FloatArray, ModelDtype, ModelSpec, Site } from "@keyheads/native";
 import { KeyheadsError } from "./errors.ts";
-import { type HookInfo, type HookPoint, headsOf, parseHook, widthOf } from "./hooks.ts";
+import { type HookPoint, headsOf, parseHook, widthOf } from "./hooks.ts";
 
 /** A place in the network: a hook, perhaps some heads of it, perhaps some rows. */
 export interface SiteOptions {
