@@ -7,11 +7,15 @@ import { firstCommand, outputOf, root, StepError } from "./process.mjs";
 const environment = 3;
 const oldestNode = [20, 19];
 
+/** What the sources are written for; docs/installing.md says which of them was tried how. */
+const platforms = ["linux x64", "linux arm64", "darwin x64", "darwin arm64"];
+
 export function checkPlatform() {
-  if (process.platform === "linux" && process.arch === "x64") return "linux x64";
+  const platform = `${process.platform} ${process.arch}`;
+  if (platforms.includes(platform)) return platform;
   throw new StepError(
-    `this version builds on Linux x64 only, and this is ${process.platform} ${process.arch}`,
-    "use a Linux x64 machine, container or virtual machine",
+    `the engine builds on ${platforms.join(", ")}, and this is ${platform}`,
+    "use a Linux machine, container or virtual machine",
     environment,
   );
 }
