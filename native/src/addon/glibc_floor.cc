@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #ifdef __x86_64__
 #define KEYHEADS_FIRST_VERSION "GLIBC_2.2.5"
@@ -56,6 +57,29 @@ FORWARD(void*, dlsym, (void* library, const char* name), (library, name))
 FORWARD(double, exp, (double x), (x))
 FORWARD(double, log, (double x), (x))
 FORWARD(double, pow, (double x, double y), (x, y))
+
+#endif
+
+#if __GLIBC_PREREQ(2, 30)
+// What std::condition_variable::wait_for waits with. The clock of the date may be set meanwhile, so
+// a wait can end early or late by as much: wait_for looks at its own clock again.
+extern "C" int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex,
+                                      clockid_t clock, const timespec* until) {
+  constexpr long kSecond = 1000000000;
+  timespec now, date;
+  clock_gettime(clock, &now);
+  clock_gettime(CLOCK_REALTIME, &date);
+  date.tv_sec += until->tv_sec - now.tv_sec;
+  date.tv_nsec += until->tv_nsec - now.tv_nsec;
+  if (date.tv_nsec < 0) {
+    date.tv_nsec += kSecond;
+    --date.tv_sec;
+  } else if (date.tv_nsec >= kSecond) {
+    date.tv_nsec -= kSecond;
+    ++date.tv_sec;
+  }
+  return pthread_cond_timedwait(condition, mutex, &date);
+}
 
 #endif
 
