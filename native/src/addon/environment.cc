@@ -61,6 +61,7 @@ void Environment::attach(Napi::Env env) {
   auto* holder = new Holder(std::make_shared<Environment>());
   Environment& e = **holder;
   e.env_ = env;
+  e.later_ = Napi::Persistent(env.Global().Get("setImmediate").As<Napi::Function>());
   napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "keyheads"), 0, 1,
                                   nullptr, nullptr, nullptr, run_task, &e.way_back_);
   napi_unref_threadsafe_function(env, e.way_back_);
@@ -82,6 +83,7 @@ void Environment::close() {
   progress_.clear();
   functions_.clear();
   firings_.clear();
+  later_.Reset();
   std::lock_guard lock(mutex_);
   closed_ = true;
   napi_release_threadsafe_function(way_back_, napi_tsfn_abort);
@@ -122,16 +124,25 @@ void Environment::end(int64_t job) {
 }
 
 // Between two functions this thread waits for the engine's without going through the event loop,
-// whose way back costs more than most functions; but it takes its turn now and then.
+// whose way back costs more than most functions; but it takes its turn now and then. The way back
+// alone does not give it one: it serves what was posted meanwhile before it returns to the loop.
 void Environment::fire(Napi::Env env, int64_t job, Call call, const std::shared_ptr<Pause>& pause) {
-  const auto until = std::chrono::steady_clock::now() + kAwayFromLoop;
-  for (;;) {
-    Napi::HandleScope scope(env);
-    if (!run_function(env, job, call, pause)) return;
-    auto next = pause->next(until);
-    if (!next) return;
-    call = std::move(*next);
+  if (overdue_) {
+    overdue_ = false;
+    later_.Call({Napi::Function::New(
+        env, [self = shared_from_this(), job, call, pause](const Napi::CallbackInfo& info) {
+          self->fire(info.Env(), job, call, pause);
+        })});
+    return;
   }
+  const auto until = std::chrono::steady_clock::now() + kAwayFromLoop;
+  std::optional<Call> next = std::move(call);
+  while (next) {
+    Napi::HandleScope scope(env);
+    if (!run_function(env, job, *next, pause)) break;
+    next = pause->next(until);
+  }
+  overdue_ = std::chrono::steady_clock::now() >= until;
 }
 
 bool Environment::run_function(Napi::Env env, int64_t job, const Call& call,

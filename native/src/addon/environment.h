@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -84,6 +85,10 @@ class Environment : public std::enable_shared_from_this<Environment> {
   std::map<int64_t, std::vector<Napi::FunctionReference>> functions_;
   std::map<int64_t, Firing> firings_;
   bool firing_ = false;
+  // Functions have kept the event loop waiting as long as they may: the next one lets it turn
+  // first.
+  bool overdue_ = false;
+  Napi::FunctionReference later_;  // setImmediate
   int pending_ = 0;
   napi_env env_ = nullptr;
   std::mutex mutex_;
