@@ -31,7 +31,7 @@ console.log(JSON.stringify([effects.keyHeads, proof.curve.length, captures[0].le
 test("the examples of docs/hooks.md run", () => {
   const document = readFileSync(join(root, "docs/hooks.md"), "utf8");
   const blocks = [...document.matchAll(/```ts\n((?:.|\n)+?)```/g)].map(([, block]) => block);
-  expect(blocks).toHaveLength(5);
+  expect(blocks).toHaveLength(6);
   const folder = JSON.stringify(join(root, "test/fixtures/llama"));
   const file = join(root, "node_modules", ".hooks-example.mts");
   const count = "console.log(logits?.length, cache.size, some.cache.size, out.logits?.length);";
