@@ -8,7 +8,11 @@
 //   double tolerance_on(Isa)                           the tolerance, where it is not the same
 //   std::vector<double> bounds(const Shape&, Buffers<double>& exact, name)
 //                                                      instead: the error that each element of a
-//                                                      float output may have, row by row
+//                                                      float output may have, row by row;
+//                                                      empty where the tolerance says
+//   bool smooth(const Shape&, Buffers<double>& exact, int64_t row, double step)
+//                                                      whether the op is differentiable where its
+//                                                      inputs of that row change by up to step
 //   void reference(const Shape&, Buffers<double>&)     the outputs, by the plain formula
 //   void each(Report&, Isa, const Shape&)              whatever else must hold of a shape
 //   void extra(Report&)                                and apart from the shapes
@@ -37,6 +41,20 @@ template <class D>
 concept HasReference = requires(D d, const Shape& s, Buffers<double>& b) {
   d.reference(s, b);
 };
+
+// Root mean square of what is finite in a tensor; 1 of nothing.
+inline double size_of(Field<double>& f) {
+  double sum = 0;
+  int64_t count = 0;
+  for (int64_t r = 0; r < f.rows; ++r) {
+    for (int64_t c = 0; c < f.cols; ++c) {
+      if (!std::isfinite(f.at(r, c))) continue;
+      sum += f.at(r, c) * f.at(r, c);
+      ++count;
+    }
+  }
+  return count == 0 ? 1 : std::sqrt(sum / static_cast<double>(count));
+}
 
 template <class D>
 class OpCase {
@@ -94,19 +112,6 @@ class OpCase {
     } else {
       return 0;  // `bounds` says
     }
-  }
-
-  static double size_of(Field<double>& f) {
-    double sum = 0;
-    int64_t count = 0;
-    for (int64_t r = 0; r < f.rows; ++r) {
-      for (int64_t c = 0; c < f.cols; ++c) {
-        if (!std::isfinite(f.at(r, c))) continue;
-        sum += f.at(r, c) * f.at(r, c);
-        ++count;
-      }
-    }
-    return count == 0 ? 1 : std::sqrt(sum / static_cast<double>(count));
   }
 
   template <class T>
@@ -196,6 +201,9 @@ class OpCase {
         const double at = element;
         if (!std::isfinite(at)) continue;
         constexpr double kStep = 1e-4;  // fourth order: error about step^4 and 1e-15 / step
+        if constexpr (requires { d_.smooth(shape_, exact, r, kStep); }) {
+          if (!d_.smooth(shape_, exact, r, 2 * kStep)) continue;
+        }
         double slope = 0;
         for (const auto& [shift, factor] : {std::pair(1, 8.0), {-1, -8.0}, {2, -1.0}, {-2, 1.0}}) {
           element = at + shift * kStep;

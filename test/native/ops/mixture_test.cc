@@ -1,6 +1,7 @@
 #include "ops/mixture.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "op_case.h"
@@ -54,6 +55,13 @@ struct RouteCase {
         b["weights"].row(r)[order[i]] = i < s[2] ? chances[order[i]] / chosen : 0;
       }
     }
+  }
+  // Not where a step changes which are chosen.
+  bool smooth(const Shape& s, Buffers<double>& exact, int64_t row, double step) const {
+    if (s[2] == s[1]) return true;
+    std::vector<double> x(exact["logits"].row(row), exact["logits"].row(row) + s[1]);
+    std::sort(x.begin(), x.end(), std::greater<>());
+    return x[s[2] - 1] - x[s[2]] > step;
   }
   // Of equal logits the first are chosen, and far smaller ones have a weight of zero.
   void extra(Report& report) const {

@@ -75,6 +75,40 @@ struct NormCase {
                                                  .centre = s[2] == 1,
                                                  .accumulate = s[0] % 2 == 1});
   }
+  // Beside the tolerance, what cancels in a row loses digits: x - mean where its columns are nearly
+  // equal, and in dx, with h = (x - mean) / scale and g = dy (offset + gain), g - mean(g) - h
+  // mean(g h).
+  std::vector<double> bounds(const Shape& s, Buffers<double>& exact,
+                             const std::string& name) const {
+    if (name != "y" && name != "dx") return {};
+    Field<double>& out = exact.field(name);
+    const double size = size_of(out), n = static_cast<double>(s[1]);
+    std::vector<double> all;
+    for (int64_t m = 0; m < s[0]; ++m) {
+      const double* x = exact["x"].row(m);
+      const double scale = exact.ptr("scale")[m], mean = exact.ptr("mean")[m];
+      const auto gain = [&](int64_t c) {
+        return std::abs(offset_of<double>(s) + exact.ptr("gain")[c]);
+      };
+      double largest = 0, sum_g = 0, sum_gh = 0;
+      for (int64_t c = 0; c < s[1]; ++c) {
+        const double g = std::abs(exact["dy"].row(m)[c]) * gain(c);
+        largest = std::max(largest, std::abs(x[c]));
+        sum_g += g / n;
+        sum_gh += g * std::abs(x[c] - mean) / scale / n;
+      }
+      const double lost = s[2] == 1 ? largest / scale : 0;  // of h, in units of its rounding
+      for (int64_t c = 0; c < s[1]; ++c) {
+        const double h = std::abs(x[c] - mean) / scale;
+        const double g = std::abs(exact["dy"].row(m)[c]) * gain(c);
+        const double terms = g + sum_g + h * sum_gh;
+        const double of_h = lost * ((1 + h) * sum_gh + h * (sum_g + sum_gh) + terms);
+        const double cancels = name == "y" ? gain(c) * lost * (1 + h) : (terms + of_h) / scale;
+        all.push_back(tolerance * (std::abs(out.at(m, c)) + size + cancels));
+      }
+    }
+    return all;
+  }
   void reference(const Shape& s, Buffers<double>& b) const {
     for (int64_t m = 0; m < s[0]; ++m) {
       const double* x = b["x"].row(m);
