@@ -55,6 +55,17 @@ export async function loadControl(
   return await readTextItems(file, model.needTokenizer(), { count: textTokens, context, seed });
 }
 
+/** Items of which one token is measured, with `onlyCorrect` those that the model answers correctly. */
+export async function loadMeasured(
+  file: string,
+  model: Model,
+  cli: Cli,
+  { onlyCorrect, ...options }: ReadOptions & { readonly onlyCorrect: boolean },
+): Promise<ItemSet> {
+  const set = await loadItems(file, model, cli, { ...options, single: true });
+  return onlyCorrect ? await keepCorrect(model, set, cli, { single: true }) : set;
+}
+
 /** Only what the model answers correctly; the others count as dropped. */
 export async function keepCorrect(
   model: Model,

@@ -23,7 +23,7 @@ import {
   scoresOf,
   sharedClusters,
 } from "../components.ts";
-import { keepCorrect, loadItems } from "../items.ts";
+import { loadItems, loadMeasured } from "../items.ts";
 import {
   components,
   force,
@@ -111,8 +111,8 @@ export const command = defineCommand({
       },
       async compute(model) {
         const { chosen, scores } = await readChosen(model, values);
-        const all = await loadItems(values.items, model, cli, read);
-        const set = values.onlyCorrect ? await keepCorrect(model, all, cli, { single: true }) : all;
+        const { onlyCorrect } = values;
+        const set = await loadMeasured(values.items, model, cli, { ...read, onlyCorrect });
         const shared = await sharedClusters(values.from, set.items, split);
         const over = values.meanOver;
         const meanOver = over === undefined ? undefined : await loadItems(over, model, cli, read);

@@ -2,7 +2,7 @@
 import { contributions } from "../../analysis/contributions.ts";
 import { parseMlps } from "../../tuning/selection.ts";
 import { defineCommand, option } from "../command.ts";
-import { keepCorrect, loadItems } from "../items.ts";
+import { loadItems, loadMeasured } from "../items.ts";
 import { force, items, modelOptions, onlyCorrect, outFile, seed, strict } from "../options.ts";
 import { forwardStep } from "../plan.ts";
 import { withModel } from "../session.ts";
@@ -48,8 +48,8 @@ export const command = defineCommand({
       async compute(model) {
         const { neurons, layers, tokens, draws, seed } = values;
         const chosen = layers === undefined ? undefined : parseMlps(layers, model.spec);
-        const all = await loadItems(values.items, model, cli, read);
-        const set = values.onlyCorrect ? await keepCorrect(model, all, cli, { single: true }) : all;
+        const { onlyCorrect } = values;
+        const set = await loadMeasured(values.items, model, cli, { ...read, onlyCorrect });
         using progress = cli.progress("contributions");
         const result = await contributions(model, set, {
           ...{ neurons, tokens, seed },

@@ -1,7 +1,7 @@
 /** Logit lens, MLP cosines and direct logit attribution, layer by layer. */
 import { lens } from "../../analysis/lens.ts";
 import { defineCommand } from "../command.ts";
-import { keepCorrect, loadItems } from "../items.ts";
+import { loadItems, loadMeasured } from "../items.ts";
 import { force, items, modelOptions, onlyCorrect, outFile, seed, strict } from "../options.ts";
 import { forwardStep } from "../plan.ts";
 import { withModel } from "../session.ts";
@@ -24,8 +24,8 @@ export const command = defineCommand({
         return [forwardStep("runs with logits of every layer", spec, lengths, { rows })];
       },
       async compute(model) {
-        const all = await loadItems(values.items, model, cli, read);
-        const set = values.onlyCorrect ? await keepCorrect(model, all, cli, { single: true }) : all;
+        const { onlyCorrect } = values;
+        const set = await loadMeasured(values.items, model, cli, { ...read, onlyCorrect });
         using progress = cli.progress("lens");
         const result = await lens(model, set, {
           seed: values.seed,

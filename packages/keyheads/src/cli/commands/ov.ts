@@ -2,7 +2,7 @@
 import { headCircuits } from "../../analysis/head-circuits.ts";
 import { parseHeads } from "../../tuning/selection.ts";
 import { defineCommand, option } from "../command.ts";
-import { keepCorrect, loadItems } from "../items.ts";
+import { loadItems, loadMeasured } from "../items.ts";
 import {
   components,
   force,
@@ -46,8 +46,8 @@ export const command = defineCommand({
       async compute(model) {
         const { heads, draws, seed } = values;
         const chosen = heads === undefined ? undefined : parseHeads(heads, model.spec);
-        const all = await loadItems(values.items, model, cli, read);
-        const set = values.onlyCorrect ? await keepCorrect(model, all, cli, { single: true }) : all;
+        const { onlyCorrect } = values;
+        const set = await loadMeasured(values.items, model, cli, { ...read, onlyCorrect });
         using progress = cli.progress("ov");
         const result = await headCircuits(model, set, {
           seed,
