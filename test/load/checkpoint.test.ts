@@ -182,6 +182,20 @@ describe("openCheckpoint refuses", () => {
       },
       /outside the folder/,
     ],
+    [
+      "a folder as a shard",
+      async () => {
+        const folder = await variant(
+          "llama",
+          (t) => t,
+          () => "a.safetensors",
+        );
+        const map = { weight_map: { "model.norm.weight": "." } };
+        writeFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify(map));
+        return await open(folder);
+      },
+      /is not a file; put the safetensors file there/,
+    ],
   ];
   async function openNothing() {
     const { arch, spec, flags } = readConfig(

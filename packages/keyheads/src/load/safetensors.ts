@@ -48,7 +48,9 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     throw new KeyheadsError("BAD_CHECKPOINT", `cannot open ${path}: ${cause.message}`, { cause });
   });
   try {
-    const size = (await file.stat()).size;
+    const stats = await file.stat();
+    if (!stats.isFile()) throw bad(path, "is not a file; put the safetensors file there, or name the right one");
+    const { size } = stats;
     const length = await headerLength(file, path, size);
     const header = parseHeader(path, await readText(file, path, 8, length));
     return { path, metadata: header.metadata, tensors: layOut(path, header, 8 + length, size) };
