@@ -49,7 +49,8 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   });
   try {
     const stats = await file.stat();
-    if (!stats.isFile()) throw bad(path, "is not a file; put the safetensors file there, or name the right one");
+    if (!stats.isFile())
+      throw bad(path, "is not a file; put the safetensors file there, or name the right one");
     const { size } = stats;
     const length = await headerLength(file, path, size);
     const header = parseHeader(path, await readText(file, path, 8, length));
