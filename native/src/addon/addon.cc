@@ -6,6 +6,7 @@
 #include "addon/write.h"
 #include "base/brgemm.h"
 #include "base/cpu.h"
+#include "base/platform.h"
 #include "schema/hash.h"
 
 namespace keyheads::addon {
@@ -400,6 +401,7 @@ Napi::Value memory(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  stay_loaded();
   Environment::attach(env);
   exports.Set("schemaHash", kSchemaHash);
   const auto add = [&]<Napi::Value (*Function)(const Napi::CallbackInfo&)>(const char* name) {

@@ -1,31 +1,30 @@
 #include "base/file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "base/check.h"
-#include "base/platform.h"
 
 namespace keyheads {
+namespace {
 
-File::File(std::string path) : path_(std::move(path)) {
-  descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat status {};
-  if (descriptor_ < 0 || fstat(descriptor_, &status) != 0) {
-    const int error = errno;
-    if (descriptor_ >= 0) close(descriptor_);
-    fail("BAD_CHECKPOINT", path_, ": ", std::strerror(error));
+// The system's reason, with the name of the file.
+template <class Call>
+auto naming(const std::string& path, const Call& call) {
+  try {
+    return call();
+  } catch (const SystemError& error) {
+    fail("BAD_CHECKPOINT", path, ": ", error.what());
   }
-  size_ = status.st_size;
-  advise_sequential(descriptor_);
 }
 
-File::~File() { close(descriptor_); }
+}  // namespace
+
+File::File(std::string path) : path_(std::move(path)) {
+  file_ = naming(path_, [&] { return open_file(path_, size_); });
+  advise_sequential(file_);
+}
+
+File::~File() { close_file(file_); }
 
 void File::too_short(int64_t offset, int64_t count, int64_t found) const {
   fail("BAD_CHECKPOINT", path_, ": ", count, " bytes wanted at ", offset, ", ", found,
@@ -38,15 +37,13 @@ void File::check_range(int64_t offset, int64_t count) const {
   }
 }
 
-void File::fetch(int64_t offset, int64_t count) const { advise_needed(descriptor_, offset, count); }
+void File::fetch(int64_t offset, int64_t count) const { advise_needed(file_, offset, count); }
 
 void File::read(int64_t offset, int64_t count, void* to) const {
-  int64_t done = 0;
-  while (done < count) {
-    const ssize_t got = pread(descriptor_, static_cast<char*>(to) + done,
-                              static_cast<size_t>(count - done), offset + done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("BAD_CHECKPOINT", path_, ": ", std::strerror(errno));
+  for (int64_t done = 0; done < count;) {
+    const int64_t got = naming(path_, [&] {
+      return read_at(file_, offset + done, count - done, static_cast<char*>(to) + done);
+    });
     if (got == 0) too_short(offset, count, done);
     done += got;
   }

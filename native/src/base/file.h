@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/platform.h"
+
 namespace keyheads {
 
 // A file that is read piece by piece, from any thread. It is read, not mapped: one that shrinks
@@ -24,7 +26,7 @@ class File {
   [[noreturn]] void too_short(int64_t offset, int64_t count, int64_t found) const;
 
   std::string path_;
-  int descriptor_;
+  FileHandle file_;
   int64_t size_;
 };
 

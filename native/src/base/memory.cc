@@ -1,9 +1,6 @@
 #include "base/memory.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -39,8 +36,7 @@ size_t rounded(size_t bytes) {
 
 void* from_system(size_t bytes) {
   const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : 64;
-  const size_t padded = (bytes + alignment - 1) / alignment * alignment;
-  void* block = std::aligned_alloc(alignment, padded);
+  void* block = allocate_aligned(alignment, bytes);
   // the rest of the last huge page would be memory that nobody uses
   if (block && alignment == kHugePage) {
     advise_huge_pages(block, bytes / kHugePage * kHugePage);
@@ -60,7 +56,7 @@ struct Release {
     const int64_t bytes = counted ? static_cast<int64_t>(size) : 0;
     if (purpose == Purpose::weights) {
       owner.info.weight_bytes -= bytes;
-      std::free(p);
+      free_aligned(p);
       return;
     }
     (purpose == Purpose::work ? owner.info.bytes : owner.info.scratch_bytes) -= bytes;
@@ -78,11 +74,8 @@ struct Reserved {
 
   Reserved() {
     for (int64_t wanted = int64_t{1} << 40; !base && wanted >= int64_t{1} << 30; wanted /= 2) {
-      void* block = mmap(nullptr, static_cast<size_t>(wanted), PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (block == MAP_FAILED) continue;
-      base = block;
-      bytes = wanted;
+      base = reserve_pages(static_cast<size_t>(wanted));
+      if (base) bytes = wanted;
     }
   }
 };
@@ -94,7 +87,7 @@ const Reserved& reserved() {
 void trim_locked(Account& a, size_t keep) {
   while (a.kept > keep && !a.free.empty()) {
     auto largest = std::prev(a.free.end());
-    std::free(largest->second.back());
+    free_aligned(largest->second.back());
     a.kept -= largest->first;
     largest->second.pop_back();
     if (largest->second.empty()) a.free.erase(largest);

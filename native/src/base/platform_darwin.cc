@@ -25,11 +25,11 @@ void forget_pages(void* memory, size_t bytes) {
        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-void advise_sequential(int file) { fcntl(file, F_RDAHEAD, 1); }
+void advise_sequential(FileHandle file) { fcntl(static_cast<int>(file), F_RDAHEAD, 1); }
 
-void advise_needed(int file, int64_t offset, int64_t count) {
+void advise_needed(FileHandle file, int64_t offset, int64_t count) {
   radvisory range{offset, static_cast<int>(count < INT32_MAX ? count : INT32_MAX)};
-  fcntl(file, F_RDADVISE, &range);
+  fcntl(static_cast<int>(file), F_RDADVISE, &range);
 }
 
 }  // namespace keyheads

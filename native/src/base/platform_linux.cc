@@ -30,10 +30,12 @@ void advise_huge_pages(void* memory, size_t bytes) { madvise(memory, bytes, MADV
 
 void forget_pages(void* memory, size_t bytes) { madvise(memory, bytes, MADV_DONTNEED); }
 
-void advise_sequential(int file) { posix_fadvise(file, 0, 0, POSIX_FADV_SEQUENTIAL); }
+void advise_sequential(FileHandle file) {
+  posix_fadvise(static_cast<int>(file), 0, 0, POSIX_FADV_SEQUENTIAL);
+}
 
-void advise_needed(int file, int64_t offset, int64_t count) {
-  posix_fadvise(file, offset, count, POSIX_FADV_WILLNEED);
+void advise_needed(FileHandle file, int64_t offset, int64_t count) {
+  posix_fadvise(static_cast<int>(file), offset, count, POSIX_FADV_WILLNEED);
 }
 
 }  // namespace keyheads

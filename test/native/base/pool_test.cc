@@ -144,15 +144,24 @@ void test_pool(Report& report) {
   expect(report, pool.threads() == default_threads(), "0 threads is not the default number");
 }
 
+// An empty value is none.
+void set_environment(const char* name, const char* value) {
+#ifdef _WIN32
+  _putenv_s(name, value);
+#else
+  setenv(name, value, 1);
+#endif
+}
+
 std::string detected(const char* wanted) {
-  setenv("KEYHEADS_ISA", wanted, 1);
+  set_environment("KEYHEADS_ISA", wanted);
   std::string result;
   try {
     result = isa_name(detect_isa());
   } catch (const Error& error) {
     result = error.code;
   }
-  unsetenv("KEYHEADS_ISA");
+  set_environment("KEYHEADS_ISA", "");
   return result;
 }
 

@@ -1,0 +1,53 @@
+#ifndef _WIN32
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/platform.h"
+
+namespace keyheads {
+
+void* allocate_aligned(size_t alignment, size_t bytes) {
+  return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+}
+
+void free_aligned(void* memory) { std::free(memory); }
+
+void* reserve_pages(size_t bytes) {
+  void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return block == MAP_FAILED ? nullptr : block;
+}
+
+FileHandle open_file(const std::string& path, int64_t& size) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat status {};
+  if (file < 0 || fstat(file, &status) != 0) {
+    const int error = errno;
+    if (file >= 0) close(file);
+    throw SystemError(std::strerror(error));
+  }
+  size = status.st_size;
+  return file;
+}
+
+void close_file(FileHandle file) { close(static_cast<int>(file)); }
+
+int64_t read_at(FileHandle file, int64_t offset, int64_t count, void* to) {
+  for (;;) {
+    const ssize_t got = pread(static_cast<int>(file), to, static_cast<size_t>(count), offset);
+    if (got >= 0) return got;
+    if (errno != EINTR) throw SystemError(std::strerror(errno));
+  }
+}
+
+// Linux: by the link (-z nodelete). macOS unloads nothing that has thread-local variables.
+void stay_loaded() {}
+
+}  // namespace keyheads
+#endif
