@@ -61,8 +61,12 @@ it("judges every method against its own exact answer", async () => {
         expect(overlap.chance).toBeCloseTo(2 / of, 12);
         expect(seconds).toBeGreaterThan(0);
       }
-      if (circuit) expect(Number.isFinite(circuit.cpr)).toBe(true);
+      expect(Number.isFinite(circuit?.cpr)).toBe(true);
     }
+    // Exact edges make better circuits than those whose gradient has vanished.
+    const edges = result.estimands[3]?.circuit?.cmd as number;
+    expect(edges).toBeLessThan(0.1);
+    expect(found.edges?.eap?.circuit?.cmd).toBeGreaterThan(edges + 0.1);
     const ragged = items.items.map((item, i) =>
       i > 0 ? item : { ...item, counterfactual: [...(item.counterfactual as number[]), 1] },
     );

@@ -204,6 +204,41 @@ describe("circuit", () => {
     expect(await failure([...args, "--circuit", file], 1)).toMatch(/circuit\.json: cfg/);
   });
 
+  test("weighs edges of a result, and of a file that is written and read back", async () => {
+    const folder = scratch();
+    const [few, eap, file] = ["few.jsonl", "eap.json", "circuit.json"].map((name) =>
+      join(folder, name),
+    ) as [string, string, string];
+    writeFileSync(few, readFileSync(problems, "utf8").split("\n").slice(0, 40).join("\n"));
+    const of = ["--items", few];
+    await json(["identify", planted, ...of, "--method", "eap-ig", "--edges", "9999", "--out", eap]);
+    const args = ["circuit", planted, ...of];
+    const result = await json([...args, "--from", eap, "--edges", "12", "--save-circuit", file]);
+    expect(result).toMatchObject({ level: "edges", of: 1519, ablation: "counterfactual" });
+    expect(result.components).toHaveLength(12);
+    expect((result.faithfulness as { mean: number }).mean).toBeGreaterThan(0.8);
+    expect(result.cpr).toBeGreaterThan(0.9);
+    const again = await json([...args, "--circuit", file]);
+    expect(again.faithfulness).toEqual(result.faithfulness);
+    expect(again.cpr).toBeCloseTo(result.cpr as number, 6);
+    const nodes = ["--circuit", file, "--level", "nodes", "--subsets", "0"];
+    expect(await json([...args, ...nodes])).toMatchObject({ level: "nodes", of: 36 });
+    const { stdout } = await keyheads(...args, "--circuit", file);
+    expect(stdout).toMatch(/40 items; 12 of 1519 edges; counterfactual ablation/);
+
+    const wrong = (...more: string[]) => failure([...args, ...more], 2);
+    expect(await wrong("--circuit", file, "--ablation", "mean", "--positions", "end")).toMatch(
+      /--ablation mean and --positions end: along edges outside/,
+    );
+    expect(await wrong("--circuit", file, "--edges", "3")).toMatch(/--circuit excludes --edges/);
+    expect(await wrong("--edges", "3")).toMatch(/--edges takes the strongest edges of --from/);
+    expect(await wrong("--from", eap, "--edges", "2000")).toMatch(/has 1519 edges; make it with/);
+    expect(await wrong("--level", "edges")).toMatch(/--level edges needs --circuit/);
+    const exact = join(folder, "exact.json");
+    await json(["identify", planted, ...of, ...quick, "--out", exact]);
+    expect(await wrong("--from", exact, "--edges", "3")).toMatch(/has no edges: make it with/);
+  });
+
   test("follows the ranking of a result over sizes", async () => {
     const out = join(scratch(), "identify.json");
     await json(["identify", planted, ...items, ...quick, "--out", out]);

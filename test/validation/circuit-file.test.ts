@@ -6,11 +6,13 @@ import {
   parseCircuit,
 } from "../../packages/keyheads/src/validation/circuit-file.ts";
 import {
+  chosenEdges,
   circuitComponents,
+  edgeGraphOf,
+  edgeScores,
   graphEdges,
   graphNodes,
   nodeCircuit,
-  withEdges,
 } from "../../packages/keyheads/src/validation/graph.ts";
 
 const shape = { layers: 2, heads: 2, dModel: 8, parallel: false };
@@ -40,15 +42,33 @@ it("edges of a result become those of the graph, shared keys and values those of
     { from: "mlp 0", to: "mlp 1", effect: -1 },
     { from: "1.1", to: "logits", effect: -3 },
   ];
-  const graph = withEdges(nodeCircuit(shape, []), edges, { kvHeads: 1, harm: -1 });
-  const kept = [...graph.edges].filter(([, { inGraph }]) => inGraph);
-  expect(Object.fromEntries(kept.map(([name, { score }]) => [name, score]))).toEqual({
+  expect(Object.fromEntries(edgeScores(edges, { heads: 2, kvHeads: 1, harm: -1 }))).toEqual({
     "input->a0.h1<q>": 2,
     "a0.h1->a1.h0<k>": -0.5,
     "a0.h1->a1.h1<k>": -0.5,
     "m0->m1": 1,
     "a1.h1->logits": 3,
   });
+});
+
+it("a circuit of edges has the nodes at their ends, and is told from one of nodes", () => {
+  const circuit = ["input->a0.h1<v>", "a0.h1->m1", "m1->logits"];
+  const graph = edgeGraphOf(shape, circuit, new Map([["a0.h1->m1", 2]]));
+  expect(circuitComponents(graph)).toEqual([
+    { layer: 0, head: 1 },
+    { layer: 1, head: -1 },
+  ]);
+  expect(graph.edges.get("a0.h1->m1")).toEqual({ inGraph: true, score: 2 });
+  expect(graph.edges.size).toBe([...graphEdges(shape)].length);
+  const read = parseCircuit(circuitJson(graph), spec);
+  expect(chosenEdges(read)).toEqual(circuit);
+  const nodes = nodeCircuit(shape, circuitComponents(graph));
+  expect(chosenEdges(nodes)).toBeUndefined();
+  const [first] = [...nodes.edges].filter(([, { inGraph }]) => inGraph).map(([name]) => name);
+  const less = new Map(nodes.edges).set(first as string, { inGraph: false, score: 0 });
+  expect(chosenEdges({ ...nodes, edges: less })).not.toContain(first);
+  // Files of nodes alone name no edges.
+  expect(chosenEdges({ ...nodes, edges: new Map() })).toBeUndefined();
 });
 
 describe("a circuit file", () => {

@@ -1,4 +1,4 @@
-// Arrays of layers, one after the other, and back.
+// Arrays of layers, one after the other, and back; arrays of heads, side by side in every row, and back.
 import type { FloatArray } from "@keyheads/native";
 
 /** Arrays of one type, one after the other. */
@@ -18,4 +18,29 @@ export function concatenate(arrays: readonly FloatArray[]): FloatArray {
 export function part(values: FloatArray, index: number, count: number): FloatArray {
   const size = values.length / count;
   return values.subarray(index * size, (index + 1) * size);
+}
+
+/** [rows, count, width] as `count` arrays of [rows, width]. */
+export function splitHeads(values: FloatArray, count: number, width: number): FloatArray[] {
+  const rows = values.length / (count * width);
+  return Array.from({ length: count }, (_, i) => {
+    const one = values.slice(0, rows * width);
+    for (let row = 0; row < rows; ++row) {
+      const from = (row * count + i) * width;
+      one.set(values.subarray(from, from + width), row * width);
+    }
+    return one;
+  });
+}
+
+/** The inverse of `splitHeads`. */
+export function joinHeads(heads: readonly FloatArray[], width: number): FloatArray {
+  const whole = concatenate(heads);
+  const rows = (heads[0] as FloatArray).length / width;
+  heads.forEach((one, i) => {
+    for (let row = 0; row < rows; ++row) {
+      whole.set(one.subarray(row * width, (row + 1) * width), (row * heads.length + i) * width);
+    }
+  });
+  return whole;
 }

@@ -140,9 +140,12 @@ export { tune } from "./tuning/tune.ts";
 export { circuit } from "./validation/circuit.ts";
 export { circuitJson, graphShape, parseCircuit, readCircuit } from "./validation/circuit-file.ts";
 export { type ControlsOptions, controls } from "./validation/controls.ts";
+export { edgeCircuit } from "./validation/edge-circuit.ts";
 export {
   type CircuitGraph,
+  chosenEdges,
   circuitComponents,
+  edgeGraphOf,
   type GraphShape,
   nodeCircuit,
 } from "./validation/graph.ts";
@@ -151,6 +154,7 @@ export { negativeControl } from "./validation/negative-control.ts";
 export type {
   AblationOptions,
   CircuitOptions,
+  EdgeCircuitOptions,
   KnockOutOptions,
   SubsetsOptions,
 } from "./validation/options.ts";

@@ -20,7 +20,7 @@ export interface MethodJudgement {
   readonly spearman: number;
   /** Sum of |approximation - exact| over all senders, as a share of the sum of |exact|. */
   readonly error: number;
-  /** Circuits of the approximation's first senders, the rest as on X_c (docs/method.md). */
+  /** Circuits of the approximation's first senders (or edges), the rest as on X_c (docs/method.md). */
   readonly circuit?: { readonly cpr: number; readonly cmd: number };
 }
 export interface EstimandJudgement {

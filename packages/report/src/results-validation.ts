@@ -38,11 +38,13 @@ export interface TransferSet {
   readonly baseline: number;
 }
 
-/** Is a set S of heads and MLPs the circuit of a task? m is a mean metric, M the whole model. */
+/** Is a set S of heads and MLPs, or of edges, the circuit of a task? m is a mean metric, M the whole model. */
 export interface CircuitResult {
+  /** nodes (heads and MLPs, the default) or edges, named as circuit files name them. */
+  readonly level?: "nodes" | "edges";
   readonly items: ItemCounts;
   readonly components: readonly string[];
-  /** How many components S is a part of. */
+  /** How many components (or edges) S is a part of. */
   readonly of: number;
   readonly metric: EffectName;
   readonly ablation: AblationName;

@@ -8,8 +8,11 @@ import type { CompareMethodsResult, EstimandJudgement, MethodJudgement } from ".
 import { type Clusters, numberClusters } from "../statistics/bootstrap.ts";
 import type { Item, ItemSet } from "../tasks/items.ts";
 import { circuit } from "../validation/circuit.ts";
+import { edgeCircuit } from "../validation/edge-circuit.ts";
+import { edgeScores } from "../validation/graph.ts";
 import { agreement } from "./agreement.ts";
 import type { Approximated } from "./approximate/approximate.ts";
+import { edgeNames } from "./approximate/describe.ts";
 import { checkMethod } from "./check-method.ts";
 import { allHeads, allMlps, type Component } from "./component.ts";
 import { exactEdges } from "./edges/exact.ts";
@@ -221,13 +224,17 @@ async function judgeEdges(context: Context, of: number): Promise<EstimandJudgeme
   const methods: MethodJudgement[] = [];
   for (const { name: method, options: wanted } of approximations) {
     const found = await effectsOf(context, wanted);
+    const effects = found.value.edges?.effects ?? [];
     methods.push({
       ...{ method, seconds: found.seconds, speedup: truth.seconds / found.seconds },
-      ...agree(context, exact, found.value.edges?.effects ?? []),
-      ...(await weigh(context, found.value)),
+      ...agree(context, exact, effects),
+      ...(await weighEdges(context, effects)),
     });
   }
-  return { estimand: "edges", of, seconds: truth.seconds, methods };
+  return {
+    ...{ estimand: "edges", of, seconds: truth.seconds, methods },
+    ...(await weighEdges(context, exact)),
+  };
 }
 
 function agree(
@@ -261,6 +268,29 @@ async function weigh(
       ...{ scores, ablation: "counterfactual", mlpsOutside: "removed", subsets: 0, draws: 1 },
       ...call,
     },
+  );
+  return cpr === undefined || cmd === undefined ? {} : { circuit: { cpr, cmd } };
+}
+
+/** CPR and CMD over numbers of edges, in their order. */
+async function weighEdges(
+  { model, pairs, effect, options, call }: Context,
+  effects: readonly Float64Array[],
+): Promise<Pick<MethodJudgement, "circuit">> {
+  if (options.circuits === false) return {};
+  const { heads, kvHeads } = model.spec;
+  const measured = edgeNames(edgeGraph(model.spec)).map((names, edge) => ({
+    ...names,
+    effect: meanPresent(effects[edge] as Float64Array),
+  }));
+  const scores = [...edgeScores(measured, { heads, kvHeads, harm: effect.harm })].map(
+    ([component, score]) => ({ component, score }),
+  );
+  const best = scores.reduce((a, b) => (b.score > a.score ? b : a));
+  const { cpr, cmd } = await edgeCircuit(
+    model,
+    pairs.map(({ item }) => item),
+    { edges: [best.component], scores, draws: 1, ...call },
   );
   return cpr === undefined || cmd === undefined ? {} : { circuit: { cpr, cmd } };
 }

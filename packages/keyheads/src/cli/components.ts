@@ -97,14 +97,19 @@ export async function scoresOf(from: string): Promise<Scored[]> {
   );
 }
 
-/** The sign of an effect of `--from` that harms the answer. */
-export async function harmOf(from: string): Promise<1 | -1> {
-  return effectOf((await readRanking(from)).effect, true).harm;
+export interface MeasuredEdges {
+  readonly edges: readonly EdgeEffect[];
+  /** Of the model. */
+  readonly count: number;
+  /** The sign of an effect that harms the answer. */
+  readonly harm: 1 | -1;
 }
 
-/** Edges of `--from`, of eap and eap-ig; none of other methods. */
-export async function edgesOf(from: string): Promise<readonly EdgeEffect[]> {
-  return (await readRanking(from)).edges ?? [];
+/** Edges of `--from`, a result of eap or eap-ig; undefined where other methods made it. */
+export async function measuredEdges(from: string): Promise<MeasuredEdges | undefined> {
+  const { edges, edgeCount: count, effect } = await readRanking(from);
+  if (edges === undefined || count === undefined) return undefined;
+  return { edges, count, harm: effectOf(effect, true).harm };
 }
 
 /** The JSON of `identify`, or the first question of a run's results.json. */

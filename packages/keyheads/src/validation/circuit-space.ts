@@ -1,5 +1,5 @@
-// What a circuit is a part of: all heads, and all MLPs unless those outside of it are kept. Sets are
-// written as what stays; engines are told what goes.
+// What a circuit is a part of. Sets are written as what stays; engines are told what goes. Of a circuit
+// of heads and MLPs the whole is all heads, and all MLPs unless those outside of it are kept.
 import {
   allHeads,
   allMlps,
@@ -11,12 +11,16 @@ import {
 import { KeyheadsError } from "../errors.ts";
 import type { Model } from "../model.ts";
 
-export interface CircuitSpace {
-  readonly mlpsOutside: "kept" | "removed";
+export interface PartSpace<Part> {
   /** Everything that may be removed. */
-  readonly all: readonly Component[];
-  /** The complement of what stays. */
-  without(kept: readonly Component[]): Component[];
+  readonly all: readonly Part[];
+  nameOf(part: Part): string;
+  /** What minimality may hold a part of the circuit against. */
+  isComparable(part: Part): boolean;
+}
+
+export interface CircuitSpace extends PartSpace<Component> {
+  readonly mlpsOutside: "kept" | "removed";
 }
 
 /**
@@ -39,11 +43,20 @@ export function circuitSpace(
     );
   }
   const all = [...allHeads(spec), ...(mode === "removed" ? allMlps(spec) : [])];
-  return { mlpsOutside: mode, all, without: (kept) => difference(all, kept) };
+  return { mlpsOutside: mode, all, nameOf: componentName, isComparable: (part) => !isMlp(part) };
 }
 
 /** In the order of `from`. */
-export function difference(from: readonly Component[], less: readonly Component[]): Component[] {
-  const gone = new Set(less.map(componentName));
-  return from.filter((component) => !gone.has(componentName(component)));
+export function difference<Part>(
+  { nameOf }: Pick<PartSpace<Part>, "nameOf">,
+  from: readonly Part[],
+  less: readonly Part[],
+): Part[] {
+  const gone = new Set(less.map(nameOf));
+  return from.filter((part) => !gone.has(nameOf(part)));
+}
+
+/** The complement of what stays. */
+export function allBut<Part>(space: PartSpace<Part>, kept: readonly Part[]): Part[] {
+  return difference(space, space.all, kept);
 }

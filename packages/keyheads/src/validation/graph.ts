@@ -82,7 +82,7 @@ export function* graphEdges({ layers, heads, parallel }: GraphShape): Generator<
 
 /**
  * The graph of a set of heads and MLPs: these and the embedding, and all edges between them.
- * `scores` by node name.
+ * `scores` by the names of nodes and edges.
  */
 export function nodeCircuit(
   shape: GraphShape,
@@ -96,22 +96,29 @@ export function nodeCircuit(
   });
   const edges = new Map<string, GraphEdge>();
   for (const { name, from, to } of graphEdges(shape)) {
-    edges.set(name, { inGraph: inside.has(from) && inside.has(to), score: 0 });
+    edges.set(name, {
+      inGraph: inside.has(from) && inside.has(to),
+      score: scores.get(name) ?? 0,
+    });
   }
   return { shape, nodes: new Map(nodes), edges };
 }
 
+/** An edge as results name it: "embed", "3.1", "mlp 3"; "4.0.q", "mlp 4", "logits". */
+export interface MeasuredEdge {
+  readonly from: string;
+  readonly to: string;
+  readonly effect: number;
+}
+
 /**
- * The circuit with the scores of edges that were measured, which are its edges now. Names are those
- * of results: "embed", "3.1", "mlp 3"; "4.0.q", "mlp 4", "logits". Query heads that share keys and
- * values share the edges to them. `harm` is the sign of an effect that harms the answer.
+ * Scores of the graph's edges from measured ones. Query heads that share keys and values share the
+ * edges to them. `harm` is the sign of an effect that harms the answer.
  */
-export function withEdges(
-  graph: CircuitGraph,
-  edges: readonly { readonly from: string; readonly to: string; readonly effect: number }[],
-  { kvHeads, harm }: { readonly kvHeads: number; readonly harm: 1 | -1 },
-): CircuitGraph {
-  const { heads } = graph.shape;
+export function edgeScores(
+  edges: readonly MeasuredEdge[],
+  { heads, kvHeads, harm }: { readonly heads: number; readonly kvHeads: number; harm: 1 | -1 },
+): Map<string, number> {
   const plain = (name: string) => {
     if (name === "embed") return "input";
     return name.replace(/^mlp (\d+)$/, "m$1").replace(/^(\d+)\.(\d+)$/, "a$1.h$2");
@@ -122,17 +129,44 @@ export function withEdges(
     const group = input === "q" ? 1 : heads / kvHeads;
     return range(group).map((i) => `a${layer}.h${Number(head) * group + i}<${input}>`);
   };
-  const scored = new Map<string, GraphEdge>();
-  for (const { from, to, effect } of edges) {
-    for (const reader of readers(to)) {
-      scored.set(`${plain(from)}->${reader}`, { inGraph: true, score: harm * effect });
-    }
+  return new Map(
+    edges.flatMap(({ from, to, effect }) =>
+      readers(to).map((reader): [string, number] => [`${plain(from)}->${reader}`, harm * effect]),
+    ),
+  );
+}
+
+/** The graph of a circuit of edges: these, and the nodes at their ends. Scores by name. */
+export function edgeGraphOf(
+  shape: GraphShape,
+  circuit: readonly string[],
+  scores: ReadonlyMap<string, number>,
+): CircuitGraph {
+  const inside = new Set(circuit);
+  const edges = new Map<string, GraphEdge>();
+  const ends = new Set(["input", "logits"]);
+  for (const { name, from, to } of graphEdges(shape)) {
+    if (inside.has(name)) ends.add(from).add(to);
+    edges.set(name, { inGraph: inside.has(name), score: scores.get(name) ?? 0 });
   }
-  const all = [...graph.edges.keys()].map((name): [string, GraphEdge] => [
+  const nodes = graphNodes(shape).map((name): [string, GraphNode] => [
     name,
-    scored.get(name) ?? { inGraph: false, score: 0 },
+    { inGraph: ends.has(name) },
   ]);
-  return { ...graph, edges: new Map(all) };
+  return { shape, nodes: new Map(nodes), edges };
+}
+
+/**
+ * The circuit's edges where they are not simply all that its nodes have between them: then it is a
+ * circuit of edges. `undefined` is a circuit of nodes.
+ */
+export function chosenEdges({ shape, nodes, edges }: CircuitGraph): string[] | undefined {
+  const kept = [...edges].flatMap(([name, { inGraph }]) => (inGraph ? [name] : []));
+  const inside = (node: string) =>
+    node === "input" || node === "logits" || nodes.get(node)?.inGraph === true;
+  const between = [...graphEdges(shape)].filter(({ from, to }) => inside(from) && inside(to));
+  const whole = between.every(({ name }) => edges.get(name)?.inGraph === true);
+  return kept.length === 0 || (whole && kept.length === between.length) ? undefined : kept;
 }
 
 /** The heads and MLPs of a circuit. */

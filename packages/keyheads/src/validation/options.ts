@@ -2,7 +2,7 @@ import type { HeadRef } from "../attribution/component.ts";
 import type { CallOptions } from "../model.ts";
 import type { AblationName } from "../results.ts";
 import type { Item, ItemSet } from "../tasks/items.ts";
-import type { MetricName } from "./set-meter.ts";
+import type { MetricName } from "./meter.ts";
 import type { Scored } from "./size-curve.ts";
 
 export type Ablation = AblationName;
@@ -65,4 +65,13 @@ export interface CircuitOptions
   readonly draws?: number;
   /** Of components; positive helps the answer. Curves over size follow them. */
   readonly scores?: readonly Scored[];
+}
+
+export interface EdgeCircuitOptions
+  extends CallOptions,
+    Pick<CircuitOptions, "metric" | "subsets" | "random" | "draws" | "seed"> {
+  /** By the names of circuit files: input->a0.h1<q>, a0.h1->m2, m2->logits. */
+  readonly edges: readonly string[];
+  /** Of all edges; positive helps the answer. Curves over size follow them. */
+  readonly scores?: readonly Scored<string>[];
 }

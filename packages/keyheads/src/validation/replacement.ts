@@ -134,16 +134,7 @@ function counterfactualReplacement(
   cases: readonly Case[],
   { positions }: ReplacementOptions,
 ): Replacement {
-  const sequences = cases.map(({ counterfactual, sequence, name }) => {
-    const length = counterfactual?.length;
-    if (counterfactual && (positions === "end" || length === sequence.length)) {
-      return counterfactual;
-    }
-    const why = counterfactual
-      ? `its counterfactual has ${length} tokens instead of ${sequence.length}; use positions "end"`
-      : "it has no counterfactual for this answer token";
-    throw new KeyheadsError("BAD_ITEMS", `${name}: ${why}, or another ablation`);
-  });
+  const sequences = ownCounterfactuals(cases, positions);
   return {
     description: "each prompt's own counterfactual",
     bank: async (indices, call) => {
@@ -151,6 +142,24 @@ function counterfactualReplacement(
       return (await captureBank(model, chosen, positions, call)).bank;
     },
   };
+}
+
+/** X_c of every case. Throws BAD_ITEMS where there is none, or none that can be put in place. */
+export function ownCounterfactuals(
+  cases: readonly Case[],
+  positions: ReplacementOptions["positions"],
+  remedy = 'use positions "end", or another ablation',
+): (readonly number[])[] {
+  return cases.map(({ counterfactual, sequence, name }) => {
+    const length = counterfactual?.length;
+    if (counterfactual && (positions === "end" || length === sequence.length)) {
+      return counterfactual;
+    }
+    const why = counterfactual
+      ? `its counterfactual has ${length} tokens instead of ${sequence.length}`
+      : "it has no counterfactual for this answer token";
+    throw new KeyheadsError("BAD_ITEMS", `${name}: ${why}; ${remedy}`);
+  });
 }
 
 /** Adds one row of [layers, rows, width] to a sum of [layers, width]. */

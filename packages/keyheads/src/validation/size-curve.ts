@@ -4,35 +4,34 @@
 // ranking by magnitude, lower is better.
 import type { Component } from "../attribution/component.ts";
 import type { SizeCurve } from "../results.ts";
-import { mean } from "../statistics/bootstrap.ts";
-import type { CircuitSpace } from "./circuit-space.ts";
-import type { SetMeter } from "./set-meter.ts";
+import { allBut, type PartSpace } from "./circuit-space.ts";
+import { type Meter, meansOf } from "./meter.ts";
 
 /** Shares of all components, those of the benchmark. */
 export const circuitShares = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] as const;
 
-export interface Scored {
-  readonly component: Component;
+export interface Scored<Part = Component> {
+  readonly component: Part;
   /** Positive helps the answer. */
   readonly score: number;
 }
 
 /** F = (m - m(empty)) / (m(M) - m(empty)) at every share of the ranking. */
-export async function sizeCurve(
-  meter: SetMeter,
-  space: CircuitSpace,
-  scores: readonly Scored[],
+export async function sizeCurve<Part>(
+  meter: Meter<Part>,
+  space: PartSpace<Part>,
+  scores: readonly Scored<Part>[],
   ranking: SizeCurve["ranking"],
 ): Promise<SizeCurve> {
-  const size = ({ score }: Scored) => (ranking === "absolute" ? Math.abs(score) : score);
+  const size = ({ score }: Scored<Part>) => (ranking === "absolute" ? Math.abs(score) : score);
   const ranked = [...scores].sort((a, b) => size(b) - size(a)).map(({ component }) => component);
   const counts = circuitShares.map((share) => Math.floor(share * ranked.length + 1e-9));
-  const values = await meter.measure([
+  const values = await meansOf(meter, [
     [],
     [...space.all],
-    ...counts.map((k) => space.without(ranked.slice(0, k))),
+    ...counts.map((k) => allBut(space, ranked.slice(0, k))),
   ]);
-  const [full, empty, ...means] = values.map(mean) as [number, number, ...number[]];
+  const [full, empty, ...means] = values as [number, number, ...number[]];
   const points = circuitShares.map((share, i) => ({
     share,
     k: counts[i] as number,

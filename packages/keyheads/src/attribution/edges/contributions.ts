@@ -1,7 +1,8 @@
 // What every sender would add to the residual stream if it alone took its value on X_c, minus what it
 // adds on X_r. Where a norm follows attention, a head's share is not a term of its own: the norm of the
 // whole new output is taken, as path patching does.
-import type { FloatArray, ModelSpec } from "@keyheads/native";
+import type { FloatArray } from "@keyheads/native";
+import { splitHeads } from "../../float-arrays.ts";
 import { hooks } from "../../hooks.ts";
 import type { CallOptions, Model } from "../../model.ts";
 import { sum } from "../../statistics/bootstrap.ts";
@@ -37,7 +38,7 @@ export async function contributions(
   for (const layer of each) {
     const raw = reference[3 * layer + 3] as FloatArray;
     const norm = normPlacement === "pre" ? undefined : await postNorm(model, layer, call);
-    for (const head of splitHeads(change(3 * layer + 1), spec)) {
+    for (const head of splitHeads(change(3 * layer + 1), spec.heads, spec.dModel)) {
       out.push(norm ? minus(norm(plus(raw, head)), norm(raw)) : head);
     }
     out.push(change(3 * layer + 2));
@@ -45,22 +46,10 @@ export async function contributions(
   return out;
 }
 
-function splitHeads(values: FloatArray, { heads, dModel }: ModelSpec): FloatArray[] {
-  const rows = values.length / (heads * dModel);
-  return Array.from({ length: heads }, (_, head) => {
-    const one = values.slice(0, rows * dModel);
-    for (let row = 0; row < rows; ++row) {
-      const from = (row * heads + head) * dModel;
-      one.set(values.subarray(from, from + dModel), row * dModel);
-    }
-    return one;
-  });
-}
-
 const plus = (a: FloatArray, b: FloatArray): FloatArray => a.map((x, i) => x + (b[i] as number));
 
 /** The norm after attention, of rows. */
-async function postNorm(
+export async function postNorm(
   model: Model,
   layer: number,
   call: CallOptions,

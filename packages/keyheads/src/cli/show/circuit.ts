@@ -6,10 +6,13 @@ export function circuitText(result: CircuitResult): string {
   const { items, components, of, metric, ablation, mlpsOutside, faithfulness } = result;
   const { completeness, minimality, sizes } = result;
   const { mean, low, high } = faithfulness;
-  const what = `${items.used} items; ${components.length} of ${of} components, MLPs outside ${mlpsOutside}`;
+  const ofEdges = result.level === "edges";
+  const parts = ofEdges
+    ? `${components.length} of ${of} edges`
+    : `${components.length} of ${of} components, MLPs outside ${mlpsOutside}`;
   const [signed, absolute] = sizes ?? [];
   return [
-    `${what}; ${ablation} ablation\n\n`,
+    `${items.used} items; ${parts}; ${ablation} ablation\n\n`,
     fields([
       [`${metric} of the model`, decimal(result.full)],
       ["of the circuit alone", decimal(result.circuit)],
@@ -21,11 +24,11 @@ export function circuitText(result: CircuitResult): string {
       ...(result.cmd === undefined ? [] : [["CMD (by magnitude)", decimal(result.cmd)] as const]),
     ]),
     minimality
-      ? `\nlargest effect of each part; of random heads 95 % are below ${decimal(minimality.random.high)}\n`
+      ? `\nlargest effect of each part; of random ${ofEdges ? "edges" : "heads"} 95 % are below ${decimal(minimality.random.high)}\n`
       : "",
     minimality
       ? table(
-          ["part", "effect", "share", "random heads", "without"],
+          ["part", "effect", "share", `random ${ofEdges ? "edges" : "heads"}`, "without"],
           minimality.components.map(({ component, effect, share, atLeast, without }) => [
             component,
             decimal(effect),
