@@ -210,10 +210,15 @@ Var<T> Block<T>::mixture(int64_t layer, const Var<T>& in) {
   // A weight of zero has a gradient too, which a hook on the weights can see or pass on.
   const bool all = graph_.tape() && taps_.changed(Hook::expert_weights, layer);
   std::vector<Expert> experts;
+  // Which experts a token goes to is not known while planning: the same for all needs the most.
+  const bool planning = graph_.context().planning;
+  const auto goes = [&](int64_t row, int64_t e) {
+    return all || (planning ? e < spec_.experts_per_token : weights.m().row(row)[e] != 0);
+  };
   for (int64_t e = 0; e < spec_.experts; ++e) {
     std::vector<int32_t> rows;
     for (int32_t r = 0; r < in.rows(); ++r) {
-      if (all || weights.m().row(r)[e] != 0) rows.push_back(r);
+      if (goes(r, e)) rows.push_back(r);
     }
     if (rows.empty()) continue;
     const Var<T> x = graph_.gather_rows(in, rows);

@@ -38,11 +38,12 @@ void cap_logits(Context& ctx, const Spec& spec, Mat<T> logits) {
 template <class T>
 void read_selected(Context& ctx, const Model<T>& model, Mat<const T> normed,
                    const std::vector<int32_t>& tokens, Mat<T> logits) {
-  ops::selected_linear(
-      ctx, ops::SelectedLinear<T>{
-               .y = logits, .x = normed, .w = model.weights.unembed->w, .ids = tokens.data()});
   const Parameter<T>* bias = model.weights.unembed_bias;
-  for (size_t i = 0; bias && i < tokens.size(); ++i) logits.data[i] += bias->vector()[tokens[i]];
+  ops::selected_linear(ctx, ops::SelectedLinear<T>{.y = logits,
+                                                   .x = normed,
+                                                   .w = model.weights.unembed->w,
+                                                   .ids = tokens.data(),
+                                                   .bias = bias ? bias->vector() : nullptr});
   cap_logits(ctx, model.spec, logits);
 }
 

@@ -1,10 +1,10 @@
 #include "model/graph.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "ops/activation.h"
 #include "ops/attention_steps.h"
+#include "ops/blocks.h"
 #include "ops/elementwise.h"
 #include "ops/embed.h"
 #include "ops/linear.h"
@@ -19,14 +19,11 @@ template <class T>
 void contribute(Context& ctx, const Var<T>& x, Mat<const T> from) {
   bool accumulate;
   const Mat<T> target = x.grad->target(x.rows(), x.cols(), accumulate);
-  if (ctx.planning) return;
   if (accumulate) {
     ops::add_scaled(ctx, ops::AddScaled<T>{.y = target, .x = from, .factor = T(1)});
     return;
   }
-  for (int64_t r = 0; r < from.rows; ++r) {
-    std::memcpy(target.row(r), from.row(r), static_cast<size_t>(from.cols) * sizeof(T));
-  }
+  ops::copy_rows(ctx, target, from);
 }
 template void contribute(Context&, const Var<float>&, Mat<const float>);
 template void contribute(Context&, const Var<double>&, Mat<const double>);
@@ -45,9 +42,11 @@ Var<T> Graph<T>::result(Tensor<T> value, bool wants_gradient) const {
 
 template <class T>
 void Graph<T>::add_vector(const Slices& slices, const T* gradient) const {
-  if (ctx_.planning) return;  // a trainer's gradients stay as they are
   for (const auto& s : slices) {
-    for (int64_t n = s.n0; n < s.n1; ++n) s.gradient.row(n - s.n0)[0] += gradient[n];
+    const int64_t n = s.n1 - s.n0;
+    ops::add_scaled(ctx_, ops::AddScaled<T>{.y = {s.gradient.data, 1, n, n},
+                                            .x = {gradient + s.n0, 1, n, n},
+                                            .factor = T(1)});
   }
 }
 

@@ -155,8 +155,9 @@ class Graph {
   void add_vector(const Slices& slices, const T* gradient) const;
   void bias_backward(const Slices* slices, Mat<const T> dy);
   void weight_backward(const Slices* slices, Mat<const T> dy, Mat<const T> x);
-  void copy_backward(const Var<T>& x, const Var<T>& y, int64_t rows, int64_t cols,
-                     void (*move)(Mat<const T> dy, Mat<T> dx, int64_t heads), int64_t heads);
+  // One of the linear maps that move heads around, and its transpose.
+  using Move = Tensor<T> (*)(Context& ctx, Mat<const T> x, int64_t heads);
+  Var<T> moved(const Var<T>& x, int64_t heads, Move forward, Move backward);
 
   Context& ctx_;
   Tape* tape_;

@@ -1,7 +1,6 @@
 // Nodes of mixtures of experts.
-#include <algorithm>
-
 #include "model/graph.h"
+#include "ops/elementwise.h"
 #include "ops/mixture.h"
 
 namespace keyheads {
@@ -10,10 +9,6 @@ template <class T>
 Var<T> Graph<T>::route(const Var<T>& logits, int64_t chosen) {
   Tensor<T> value(logits.rows(), logits.cols());
   ops::route(ctx_, ops::Route<T>{.weights = value.m, .logits = logits.m(), .chosen = chosen});
-  // Which experts a token goes to is not known then: the same for all needs the most at once.
-  for (int64_t r = 0; ctx_.planning && r < value.rows(); ++r) {
-    for (int64_t e = 0; e < value.cols(); ++e) value.m.row(r)[e] = e < chosen ? T(1) : T(0);
-  }
   Var<T> y = result(std::move(value), logits.grad && !rules_.secant_activations);
   if (y.grad) {
     tape_->record([this, logits, y] {
@@ -30,41 +25,30 @@ Var<T> Graph<T>::route(const Var<T>& logits, int64_t chosen) {
 
 template <class T>
 Var<T> Graph<T>::choices(const Var<T>& logits, int64_t chosen) {
-  Tensor<T> value = Tensor<T>::zeros(logits.rows(), chosen);
-  for (int64_t r = 0; r < logits.rows() && !ctx_.planning; ++r) {
-    const T* x = logits.m().row(r);
-    for (int64_t e = 0; e < logits.cols(); ++e) {
-      int64_t rank = 0;
-      for (int64_t j = 0; j < logits.cols(); ++j) rank += x[j] > x[e] || (x[j] == x[e] && j < e);
-      if (rank < chosen) value.m.row(r)[rank] = static_cast<T>(e);
-    }
-  }
+  Tensor<T> value(logits.rows(), chosen);
+  ops::choices(ctx_, ops::Choices<T>{.y = value.m, .logits = logits.m()});
   return constant(std::move(value));
 }
 
 namespace {
 
-// An expert's block of columns in a row that has one for each.
-template <class T>
-T* block_of(const Mat<T>& m, int64_t row, int64_t expert, int64_t width) {
-  return m.row(row) + expert * width;
+// The columns of one expert in a matrix that has `width` for each.
+template <class M>
+M block_of(const M& m, int64_t expert, int64_t width) {
+  return {m.data + expert * width, m.rows, width, m.stride};
 }
 
 template <class T>
 void copy_block(Context& ctx, const std::vector<int32_t>& rows, int64_t expert, Mat<const T> blocks,
                 Mat<T> y) {
-  if (ctx.planning) return;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::copy_n(block_of(blocks, rows[i], expert, y.cols), y.cols, y.row(static_cast<int64_t>(i)));
-  }
+  ops::gather_rows(
+      ctx, ops::GatherRows<T>{.y = y, .x = block_of(blocks, expert, y.cols), .rows = rows.data()});
 }
 template <class T>
 void write_block(Context& ctx, const std::vector<int32_t>& rows, int64_t expert, Mat<const T> y,
                  Mat<T> blocks) {
-  if (ctx.planning) return;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::copy_n(y.row(static_cast<int64_t>(i)), y.cols, block_of(blocks, rows[i], expert, y.cols));
-  }
+  ops::assign_rows(
+      ctx, ops::AssignRows<T>{.y = block_of(blocks, expert, y.cols), .x = y, .rows = rows.data()});
 }
 
 }  // namespace

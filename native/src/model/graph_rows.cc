@@ -1,107 +1,101 @@
 // Nodes that move rows and heads around without arithmetic of their own.
-#include <cstring>
-
 #include "model/graph.h"
+#include "ops/blocks.h"
 #include "ops/elementwise.h"
 
 namespace keyheads {
 namespace {
 
-template <class T>
-void copy_row(const T* from, T* to, int64_t n) {
-  std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
-}
-
 // (m, d) -> (m, heads * d)
 template <class T>
-void repeat_rows(Mat<const T> x, Mat<T> y, int64_t heads) {
-  for (int64_t r = 0; r < x.rows; ++r) {
-    for (int64_t h = 0; h < heads; ++h) copy_row(x.row(r), y.row(r) + h * x.cols, x.cols);
-  }
+Tensor<T> repeat_rows(Context& ctx, Mat<const T> x, int64_t heads) {
+  Tensor<T> y(x.rows, heads * x.cols);
+  ops::copy_blocks(ctx, ops::CopyBlocks<T>{.y = y.data(),
+                                           .x = x.data,
+                                           .rows = x.rows,
+                                           .blocks = heads,
+                                           .width = x.cols,
+                                           .y_row = y.cols(),
+                                           .y_block = x.cols,
+                                           .x_row = x.stride,
+                                           .x_block = 0});
+  return y;
 }
 
 // (m, heads * d) -> (m, d), summed in ascending heads
 template <class T>
-void sum_rows(Mat<const T> x, Mat<T> y, int64_t heads) {
-  for (int64_t r = 0; r < y.rows; ++r) {
-    for (int64_t c = 0; c < y.cols; ++c) {
-      T sum = x.row(r)[c];
-      for (int64_t h = 1; h < heads; ++h) sum += x.row(r)[h * y.cols + c];
-      y.row(r)[c] = sum;
-    }
-  }
+Tensor<T> sum_rows(Context& ctx, Mat<const T> x, int64_t heads) {
+  Tensor<T> y(x.rows, x.cols / heads);
+  ops::sum_blocks(ctx, ops::SumBlocks<T>{.y = y.m, .x = x});
+  return y;
 }
 
 // (m, heads * e) -> (m * heads, heads * e), block diagonal
 template <class T>
-void spread_rows(Mat<const T> x, Mat<T> y, int64_t heads) {
+Tensor<T> spread_rows(Context& ctx, Mat<const T> x, int64_t heads) {
   const int64_t e = x.cols / heads;
-  for (int64_t r = 0; r < y.rows; ++r) {
-    const int64_t h = r % heads;
-    std::memset(y.row(r), 0, static_cast<size_t>(y.cols) * sizeof(T));
-    copy_row(x.row(r / heads) + h * e, y.row(r) + h * e, e);
-  }
+  Tensor<T> y = Tensor<T>::zeros(x.rows * heads, x.cols);
+  ops::copy_blocks(ctx, ops::CopyBlocks<T>{.y = y.data(),
+                                           .x = x.data,
+                                           .rows = x.rows,
+                                           .blocks = heads,
+                                           .width = e,
+                                           .y_row = heads * x.cols,
+                                           .y_block = x.cols + e,
+                                           .x_row = x.stride,
+                                           .x_block = e});
+  return y;
 }
 
 // (m * heads, heads * e) -> (m, heads * e), the diagonal blocks
 template <class T>
-void collect_rows(Mat<const T> x, Mat<T> y, int64_t heads) {
+Tensor<T> collect_rows(Context& ctx, Mat<const T> x, int64_t heads) {
   const int64_t e = x.cols / heads;
-  for (int64_t r = 0; r < x.rows; ++r) {
-    const int64_t h = r % heads;
-    copy_row(x.row(r) + h * e, y.row(r / heads) + h * e, e);
-  }
+  Tensor<T> y(x.rows / heads, x.cols);
+  ops::copy_blocks(ctx, ops::CopyBlocks<T>{.y = y.data(),
+                                           .x = x.data,
+                                           .rows = y.rows(),
+                                           .blocks = heads,
+                                           .width = e,
+                                           .y_row = y.cols(),
+                                           .y_block = e,
+                                           .x_row = heads * x.stride,
+                                           .x_block = x.stride + e});
+  return y;
 }
 
 }  // namespace
 
-// Records dx += move(dy).
 template <class T>
-void Graph<T>::copy_backward(const Var<T>& x, const Var<T>& y, int64_t rows, int64_t cols,
-                             void (*move)(Mat<const T>, Mat<T>, int64_t), int64_t heads) {
-  if (!y.grad) return;
-  tape_->record([this, x = x.shape(), y = y.shape(), rows, cols, move, heads] {
-    if (!y.grad->tensor) return;
-    Tensor<T> dx(rows, cols);
-    if (!ctx_.planning) move(y.grad->tensor.m, dx.m, heads);
-    contribute<T>(ctx_, x, dx.m);
-  });
+Var<T> Graph<T>::moved(const Var<T>& x, int64_t heads, Move forward, Move backward) {
+  Var<T> y = result(forward(ctx_, x.m(), heads), x.grad != nullptr);
+  if (y.grad) {
+    tape_->record([this, x = x.shape(), y = y.shape(), heads, backward] {
+      if (!y.grad->tensor) return;
+      contribute<T>(ctx_, x, backward(ctx_, y.grad->tensor.m, heads).m);
+    });
+  }
+  return y;
 }
 
 template <class T>
 Var<T> Graph<T>::repeat(const Var<T>& x, int64_t heads) {
-  Tensor<T> value(x.rows(), heads * x.cols());
-  if (!ctx_.planning) repeat_rows<T>(x.m(), value.m, heads);
-  Var<T> y = result(std::move(value), x.grad != nullptr);
-  copy_backward(x, y, x.rows(), x.cols(), &sum_rows<T>, heads);
-  return y;
+  return moved(x, heads, &repeat_rows<T>, &sum_rows<T>);
 }
 
 template <class T>
 Var<T> Graph<T>::sum_heads(const Var<T>& x, int64_t heads) {
-  Tensor<T> value(x.rows(), x.cols() / heads);
-  if (!ctx_.planning) sum_rows<T>(x.m(), value.m, heads);
-  Var<T> y = result(std::move(value), x.grad != nullptr);
-  copy_backward(x, y, x.rows(), x.cols(), &repeat_rows<T>, heads);
-  return y;
+  return moved(x, heads, &sum_rows<T>, &repeat_rows<T>);
 }
 
 template <class T>
 Var<T> Graph<T>::spread_heads(const Var<T>& x, int64_t heads) {
-  Tensor<T> value(x.rows() * heads, x.cols());
-  if (!ctx_.planning) spread_rows<T>(x.m(), value.m, heads);
-  Var<T> y = result(std::move(value), x.grad != nullptr);
-  copy_backward(x, y, x.rows(), x.cols(), &collect_rows<T>, heads);
-  return y;
+  return moved(x, heads, &spread_rows<T>, &collect_rows<T>);
 }
 
 template <class T>
 Var<T> Graph<T>::collect_heads(const Var<T>& x, int64_t heads) {
-  Tensor<T> value(x.rows() / heads, x.cols());
-  if (!ctx_.planning) collect_rows<T>(x.m(), value.m, heads);
-  Var<T> y = result(std::move(value), x.grad != nullptr);
-  copy_backward(x, y, x.rows(), x.cols(), &spread_rows<T>, heads);
-  return y;
+  return moved(x, heads, &collect_rows<T>, &spread_rows<T>);
 }
 
 template <class T>
@@ -143,11 +137,7 @@ template <class T>
 Var<T> Graph<T>::add_bias(const Var<T>& x, const Parameter<T>* bias) {
   if (!bias) return x;
   Tensor<T> value(x.rows(), x.cols());
-  for (int64_t r = 0; r < x.rows() && !ctx_.planning; ++r) {
-    for (int64_t c = 0; c < x.cols(); ++c) {
-      value.m.row(r)[c] = x.m().row(r)[c] + bias->vector()[c];
-    }
-  }
+  ops::add_row(ctx_, ops::AddRow<T>{.y = value.m, .x = x.m(), .row = bias->vector()});
   const Slices* slices = slices_of(bias);
   Var<T> y = result(std::move(value), x.grad || slices);
   if (y.grad) {
@@ -160,16 +150,15 @@ Var<T> Graph<T>::add_bias(const Var<T>& x, const Parameter<T>* bias) {
   return y;
 }
 
-#define INSTANTIATE(T)                                                                     \
-  template void Graph<T>::copy_backward(const Var<T>&, const Var<T>&, int64_t, int64_t,    \
-                                        void (*)(Mat<const T>, Mat<T>, int64_t), int64_t); \
-  template Var<T> Graph<T>::repeat(const Var<T>&, int64_t);                                \
-  template Var<T> Graph<T>::sum_heads(const Var<T>&, int64_t);                             \
-  template Var<T> Graph<T>::spread_heads(const Var<T>&, int64_t);                          \
-  template Var<T> Graph<T>::collect_heads(const Var<T>&, int64_t);                         \
-  template Var<T> Graph<T>::reshape(const Var<T>&, int64_t, int64_t);                      \
-  template Var<T> Graph<T>::alias(const Var<T>&);                                          \
-  template Var<T> Graph<T>::gather_rows(const Var<T>&, const std::vector<int32_t>&);       \
+#define INSTANTIATE(T)                                                               \
+  template Var<T> Graph<T>::moved(const Var<T>&, int64_t, Move, Move);               \
+  template Var<T> Graph<T>::repeat(const Var<T>&, int64_t);                          \
+  template Var<T> Graph<T>::sum_heads(const Var<T>&, int64_t);                       \
+  template Var<T> Graph<T>::spread_heads(const Var<T>&, int64_t);                    \
+  template Var<T> Graph<T>::collect_heads(const Var<T>&, int64_t);                   \
+  template Var<T> Graph<T>::reshape(const Var<T>&, int64_t, int64_t);                \
+  template Var<T> Graph<T>::alias(const Var<T>&);                                    \
+  template Var<T> Graph<T>::gather_rows(const Var<T>&, const std::vector<int32_t>&); \
   template Var<T> Graph<T>::add_bias(const Var<T>&, const Parameter<T>*);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -1,9 +1,10 @@
 #include "model/sweep_inputs.h"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 #include <numeric>
+
+#include "ops/elementwise.h"
 
 namespace keyheads {
 namespace {
@@ -12,49 +13,54 @@ namespace {
 template <class T>
 class EditedCopies {
  public:
-  EditedCopies(const Var<T>& x, int64_t heads) : x_(x), heads_(heads) {
+  EditedCopies(Context& ctx, const Var<T>& x, int64_t heads) : ctx_(ctx), x_(x), heads_(heads) {
     slots_.assign(static_cast<size_t>(x.rows() * heads), -1);
   }
 
   void apply(const std::vector<const Edit<T>*>& edits) {
     for (const Edit<T>* edit : edits) reserve(*edit);
-    values_ = Tensor<T>(static_cast<int64_t>(places_.size()), x_.cols());
-    if (MemoryPlan::active()) return;
-    for (size_t i = 0; i < places_.size(); ++i) {
-      std::copy_n(x_.m().row(places_[i] / heads_), x_.cols(), row(i));
-    }
+    std::vector<int32_t> rows;
+    for (const int64_t place : places_) rows.push_back(static_cast<int32_t>(place / heads_));
+    values_ = rows_of(x_.value, rows);
     for (const Edit<T>* edit : edits) change(*edit);
   }
 
   // Those that differ within a row, and which of them each copy is.
   Tensor<T> distinct(std::vector<int32_t>& of_place) const {
-    std::vector<int32_t> from;
-    std::vector<size_t> order(places_.size());
-    std::iota(order.begin(), order.end(), size_t{0});
+    std::vector<int32_t> order(places_.size()), from;
+    std::iota(order.begin(), order.end(), 0);
     std::sort(order.begin(), order.end(),
-              [&](size_t a, size_t b) { return places_[a] < places_[b]; });
+              [&](int32_t a, int32_t b) { return places_[a] < places_[b]; });
+    const std::vector<int32_t> equal = equal_to_next(order);
     of_place.resize(places_.size());
-    const auto bytes = static_cast<size_t>(x_.cols()) * sizeof(T);
-    int64_t last_row = -1;
-    for (const size_t i : order) {
-      const int64_t at = places_[i] / heads_;
-      const bool same = !MemoryPlan::active() && at == last_row &&
-                        std::memcmp(row(i), row(static_cast<size_t>(from.back())), bytes) == 0;
-      if (!same) from.push_back(static_cast<int32_t>(i));
-      of_place[i] = static_cast<int32_t>(from.size()) - 1;
-      last_row = at;
+    for (size_t i = 0; i < order.size(); ++i) {
+      const bool same = i > 0 && equal[i - 1] != 0 &&
+                        places_[order[i]] / heads_ == places_[order[i - 1]] / heads_;
+      if (!same) from.push_back(order[i]);
+      of_place[order[i]] = static_cast<int32_t>(from.size()) - 1;
     }
-    Tensor<T> out(std::ssize(from), x_.cols());
-    for (size_t i = 0; i < from.size() && !MemoryPlan::active(); ++i) {
-      std::copy_n(row(static_cast<size_t>(from[i])), x_.cols(), out.m.row(static_cast<int64_t>(i)));
-    }
-    return out;
+    return rows_of(values_, from);
   }
   // row * heads + head of every copy
   const std::vector<int64_t>& places() const { return places_; }
 
  private:
-  T* row(size_t i) const { return values_.m.row(static_cast<int64_t>(i)); }
+  Tensor<T> rows_of(const Tensor<T>& from, const std::vector<int32_t>& rows) const {
+    Tensor<T> out(std::ssize(rows), from.cols());
+    ops::gather_rows(ctx_, ops::GatherRows<T>{.y = out.m, .x = from.m, .rows = rows.data()});
+    return out;
+  }
+  // Whether a copy has the bits of the next one in this order; while planning, none has.
+  std::vector<int32_t> equal_to_next(const std::vector<int32_t>& order) const {
+    std::vector<int32_t> equal(order.size(), 0);
+    if (order.size() < 2) return equal;
+    ops::equal_rows(ctx_, ops::EqualRows<T>{.equal = equal.data(),
+                                            .x = values_.m,
+                                            .a = order.data(),
+                                            .b = order.data() + 1,
+                                            .count = std::ssize(order) - 1});
+    return equal;
+  }
 
   template <class Use>
   void each(const Edit<T>& edit, const Use& use) const {
@@ -62,12 +68,12 @@ class EditedCopies {
     for (size_t r = 0; r < edit.site.rows.size(); ++r) {
       for (int64_t h = 0; h < heads; ++h) {
         const int64_t head = edit.site.heads.empty() ? h : edit.site.heads[h];
-        use(edit.site.rows[r] * heads_ + head, static_cast<int64_t>(r) * heads + h, h);
+        use(edit.site.rows[r] * heads_ + head);
       }
     }
   }
   void reserve(const Edit<T>& edit) {
-    each(edit, [&](int64_t place, int64_t, int64_t) {
+    each(edit, [&](int64_t place) {
       int64_t& slot = slots_[place];
       if (slot >= 0) return;
       slot = std::ssize(places_);
@@ -76,65 +82,19 @@ class EditedCopies {
   }
 
   void change(const Edit<T>& edit) {
-    std::vector<int32_t> columns = edit.site.columns;
-    if (columns.empty()) {
-      columns.resize(static_cast<size_t>(x_.cols()));
-      std::iota(columns.begin(), columns.end(), 0);
-    }
-    const auto count = std::ssize(columns);
-    const auto heads = edit.site.heads.empty() ? heads_ : std::ssize(edit.site.heads);
-    const std::vector<T> mean =
-        edit.op == EditOp::mean ? mean_of(edit, columns, heads) : std::vector<T>();
-    const auto given = std::ssize(edit.value);
-    each(edit, [&](int64_t place, int64_t at, int64_t h) {
-      T* out = row(static_cast<size_t>(slots_[place]));
-      for (int64_t c = 0; c < count; ++c) {
-        T& value = out[columns[c]];
-        const T v = given == 0               ? T(0)
-                    : given == 1             ? edit.value[0]
-                    : given == heads * count ? edit.value[h * count + c]
-                                             : edit.value[at * count + c];
-        switch (edit.op) {
-          case EditOp::zero:
-            value = 0;
-            break;
-          case EditOp::set:
-            value = v;
-            break;
-          case EditOp::add:
-            value += v;
-            break;
-          case EditOp::scale:
-            value *= edit.factor;
-            break;
-          case EditOp::mean:
-            value = mean[h * count + c];
-            break;
-          case EditOp::interpolate:
-            value = (1 - edit.factor) * value + edit.factor * v;
-            break;
-          case EditOp::call:
-            break;
-        }
-      }
+    const auto runs = runs_of(edit.site.columns);
+    const int64_t width = runs.empty() ? x_.cols() : std::ssize(edit.site.columns);
+    Selection where;
+    where.row = width * (edit.site.heads.empty() ? heads_ : std::ssize(edit.site.heads));
+    each(edit, [&](int64_t place) {
+      const int64_t start = slots_[place] * x_.cols();
+      if (runs.empty()) where.add(start, width);
+      for (const auto& [first, length] : runs) where.add(start + first, length);
     });
+    apply_edit(ctx_, where, edit.op, edit.value, edit.factor, values_);
   }
 
-  std::vector<T> mean_of(const Edit<T>& edit, const std::vector<int32_t>& columns,
-                         int64_t heads) const {
-    const auto count = std::ssize(columns);
-    std::vector<double> sum(static_cast<size_t>(heads * count), 0.0);
-    each(edit, [&](int64_t place, int64_t, int64_t h) {
-      const T* from = row(static_cast<size_t>(slots_[place]));
-      for (int64_t c = 0; c < count; ++c) sum[h * count + c] += from[columns[c]];
-    });
-    std::vector<T> mean;
-    for (const double s : sum) {
-      mean.push_back(static_cast<T>(s / static_cast<double>(edit.site.rows.size())));
-    }
-    return mean;
-  }
-
+  Context& ctx_;
   const Var<T>& x_;
   int64_t heads_;
   std::vector<int64_t> slots_, places_;
@@ -181,16 +141,21 @@ typename Block<T>::Qkv project_edited(const Model<T>& model, Graph<T>& graph, Sw
       }
     }
     if (edits.empty()) return y;
-    EditedCopies<T> copies(x, heads);
+    EditedCopies<T> copies(graph.context(), x, heads);
     copies.apply(edits);
     std::vector<int32_t> which;
     const Var<T> read = graph.constant(copies.distinct(which));
     const Var<T> own = graph.linear(block.attention_in(layer, read), weight, bias);
     const int64_t width = y.cols() / heads;
-    for (size_t i = 0; i < which.size() && !graph.context().planning; ++i) {
-      const int64_t place = copies.places()[i], start = place % heads * width;
-      std::copy_n(own.m().row(which[i]) + start, width, y.m().row(place / heads) + start);
+    std::vector<ops::Span> blocks;  // of heads
+    for (size_t i = 0; i < which.size(); ++i) {
+      const int64_t place = copies.places()[i];
+      blocks.push_back({place * width, width, which[i] * y.cols() + place % heads * width});
     }
+    ops::scatter_spans(graph.context(), ops::ScatterSpans<T>{.y = y.value.data(),
+                                                             .x = own.value.data(),
+                                                             .spans = blocks.data(),
+                                                             .count = std::ssize(blocks)});
     return y;
   };
   return {side(Hook::q_input, spec.heads, *w.wq, w.bq),

@@ -6,6 +6,7 @@
 #include "model/embed.h"
 #include "model/forward.h"
 #include "model/sweep_inputs.h"
+#include "ops/blocks.h"
 #include "ops/elementwise.h"
 
 namespace keyheads {
@@ -62,9 +63,7 @@ Tensor<T> SweepRun<T>::entering(const SweepRows& rows, int64_t layer) {
   SweepPhase<T> phase(model_, graph_, request_, planner_, embedding, range);
   const Var<T> embedded = embed_tokens(model_, graph_, phase.taps, tokens, embedding.positions);
   phase.store(result_);
-  for (size_t i = 0; i < places.size() && !ctx_.planning; ++i) {
-    std::copy_n(embedded.m().row(static_cast<int64_t>(i)), spec_.d_model, x.m.row(places[i]));
-  }
+  ops::assign_rows(ctx_, ops::AssignRows<T>{.y = x.m, .x = embedded.m(), .rows = places.data()});
   return x;
 }
 
@@ -83,10 +82,11 @@ void SweepRun<T>::join(int64_t layer) {
   Tensor<T> x = entering(more, layer);
   if (x_.value) {
     Tensor<T> both(rows_.count(), spec_.d_model);
-    if (!ctx_.planning) {
-      std::copy_n(x_.value.data(), x_.value.size(), both.data());
-      std::copy_n(x.data(), x.size(), both.data() + x_.value.size());
-    }
+    const int64_t before = x_.rows();
+    const Mat<T> old{both.data(), before, both.cols(), both.cols()};
+    const Mat<T> added{both.m.row(before), x.rows(), both.cols(), both.cols()};
+    ops::copy_rows<T>(ctx_, old, x_.m());
+    ops::copy_rows<T>(ctx_, added, x.m);
     x = both;
   }
   x_ = graph_.constant(x);
@@ -229,9 +229,7 @@ Var<T> SweepRun<T>::frozen(const Tensor<T>& base, const SweepRows& rows, const H
   SweepPhase<T> phase(model_, graph_, request_, planner_, some, range);
   const Var<T> y = compute(some, phase);
   phase.store(result_);
-  for (size_t i = 0; i < places.size() && !ctx_.planning; ++i) {
-    std::copy_n(y.m().row(static_cast<int64_t>(i)), y.cols(), out.m.row(places[i]));
-  }
+  ops::assign_rows(ctx_, ops::AssignRows<T>{.y = out.m, .x = y.m(), .rows = places.data()});
   return graph_.constant(out);
 }
 

@@ -1,12 +1,11 @@
 #include "model/tap.h"
 
 #include <algorithm>
-#include <bit>
 #include <iterator>
 #include <string_view>
 
 #include "base/check.h"
-#include "base/parallel.h"
+#include "model/graph.h"
 
 namespace keyheads {
 namespace {
@@ -42,15 +41,6 @@ bool exists(const HookInfo& info, const Spec& spec) {
   return true;
 }
 
-template <class T>
-void add_to_gradient(const Var<T>& x, const Tensor<T>& d) {
-  bool accumulate;
-  const Mat<T> target = x.grad->target(x.rows(), x.cols(), accumulate);
-  for (int64_t i = 0; i < d.size(); ++i) {
-    target.data[i] = accumulate ? target.data[i] + d.data()[i] : d.data()[i];
-  }
-}
-
 void check_ascending(const std::vector<int32_t>& values, int64_t count, const char* what,
                      const char* kind, const HookInfo& info) {
   for (size_t i = 0; i < values.size(); ++i) {
@@ -59,19 +49,6 @@ void check_ascending(const std::vector<int32_t>& values, int64_t count, const ch
     fail("BAD_ARGUMENT", what, ": ", kind, " of ", info.name, " must ascend from 0 to ", count - 1,
          ", found ", value);
   }
-}
-
-// [first, length] of consecutive numbers.
-std::vector<std::pair<int64_t, int64_t>> runs_of(const std::vector<int32_t>& columns) {
-  std::vector<std::pair<int64_t, int64_t>> runs;
-  for (const int32_t column : columns) {
-    if (!runs.empty() && runs.back().first + runs.back().second == column) {
-      ++runs.back().second;
-    } else {
-      runs.push_back({column, 1});
-    }
-  }
-  return runs;
 }
 
 }  // namespace
@@ -188,8 +165,7 @@ void Taps<T>::check_computed(const Site& site, const char* what, const Range<T>&
 }
 
 template <class T>
-typename Taps<T>::Selection Taps<T>::select(const Site& site, int64_t cols,
-                                            const PatternLayout* pattern) const {
+Selection Taps<T>::select(const Site& site, int64_t cols, const PatternLayout* pattern) const {
   Selection out;
   if (!pattern) {
     const int64_t heads = head_count(info_of(site.hook), spec_), width = cols / heads;
@@ -234,45 +210,10 @@ typename Taps<T>::Selection Taps<T>::select(const Site& site, int64_t cols,
   return out;
 }
 
-// Calls move(offset, at, length) for pieces of the selection, from several threads where it is
-// large. Neighbouring spans are one piece.
-template <class Spans, class Move>
-void in_pieces(Context& ctx, const Spans& spans, int64_t size, const Move& move) {
-  if (ctx.planning) return;
-  constexpr int64_t kPiece = 32768, kParallel = 131072;
-  Spans pieces;
-  for (const auto& s : spans) {
-    if (pieces.empty() || pieces.back().offset + pieces.back().length != s.offset) {
-      pieces.push_back(s);
-    } else {
-      pieces.back().length += s.length;
-    }
-  }
-  if (size < kParallel) {
-    for (const auto& p : pieces) move(p.offset, p.at, p.length);
-    return;
-  }
-  // Chunk c is the part [c, c + 1) * kPiece of the selection.
-  parallel_for(ctx, (size + kPiece - 1) / kPiece, [&](int64_t c) {
-    const int64_t begin = c * kPiece, end = std::min(size, begin + kPiece);
-    auto p = std::upper_bound(pieces.begin(), pieces.end(), begin,
-                              [](int64_t at, const auto& piece) { return at < piece.at; });
-    for (--p; p != pieces.end() && p->at < end; ++p) {
-      const int64_t from = std::max(begin, p->at), to = std::min(end, p->at + p->length);
-      move(p->offset + from - p->at, from, to - from);
-    }
-  });
-}
-
 template <class T>
 Tensor<T> Taps<T>::copy_out(const Site& site, const Tensor<T>& value,
                             const PatternLayout* pattern) const {
-  const Selection chosen = select(site, value.cols(), pattern);
-  Tensor<T> out(1, chosen.size);
-  in_pieces(ctx_, chosen.spans, chosen.size, [&](int64_t offset, int64_t at, int64_t length) {
-    std::copy_n(value.data() + offset, length, out.data() + at);
-  });
-  return out;
+  return gather(ctx_, select(site, value.cols(), pattern), value);
 }
 
 template <class T>
@@ -280,7 +221,7 @@ Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const Patter
                      bool in_place) {
   const HookInfo& info = info_of(e.site.hook);
   const Selection where = select(e.site, x.cols(), pattern);
-  const auto given = static_cast<int64_t>(e.value.size());
+  const auto given = std::ssize(e.value);
   const bool needs_value =
       e.op == EditOp::set || e.op == EditOp::add || e.op == EditOp::interpolate;
   if (needs_value && given != where.size && given != 1 && (pattern || given != where.row)) {
@@ -291,89 +232,18 @@ Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const Patter
   if (e.op == EditOp::mean && pattern) {
     fail("BAD_ARGUMENT", "edit mean is not defined at ", info.name, "; use set");
   }
-  // Sums over the rows of what `data` holds, divided by their number.
-  const auto mean_of = [](const Selection& chosen, const T* data) {
-    std::vector<double> sum(static_cast<size_t>(chosen.row), 0.0);
-    for (const Span& s : chosen.spans) {
-      for (int64_t i = 0; i < s.length; ++i) sum[(s.at + i) % chosen.row] += data[s.offset + i];
-    }
-    std::vector<T> mean;
-    for (const double v : sum) {
-      mean.push_back(static_cast<T>(v / static_cast<double>(chosen.rows())));
-    }
-    return mean;
-  };
-  std::vector<T> mean;
-  if (e.op == EditOp::mean && where.size > 0) mean = mean_of(where, x.value.data());
-
   Var<T> y = x;
   if (!in_place) {
     y = {Tensor<T>::copy_of(x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
   }
-  for (const Span& s : where.spans) {
-    T* out = y.value.data() + s.offset;
-    const int64_t column = where.row ? s.at % where.row : 0;
-    for (int64_t i = 0; i < s.length; ++i) {
-      const T v = !needs_value          ? T(0)
-                  : given == where.size ? e.value[s.at + i]
-                  : given == 1          ? e.value[0]
-                                        : e.value[column + i];
-      switch (e.op) {
-        case EditOp::zero:
-          out[i] = 0;
-          break;
-        case EditOp::set:
-          out[i] = v;
-          break;
-        case EditOp::add:
-          out[i] += v;
-          break;
-        case EditOp::scale:
-          out[i] *= e.factor;
-          break;
-        case EditOp::mean:
-          out[i] = mean[column + i];
-          break;
-        case EditOp::interpolate:
-          out[i] = (1 - e.factor) * out[i] + e.factor * v;
-          break;
-        case EditOp::call:
-          break;
-      }
-    }
-  }
+  apply_edit(ctx_, where, e.op, e.value, e.factor, y.value);
   if (!tape || !x.grad) return y;
 
-  tape->record([x, y, where, mean_of, op = e.op, factor = e.factor] {
+  tape->record([this, x = x.shape(), y = y.shape(), where, op = e.op, factor = e.factor] {
     if (!y.grad->tensor) return;
     Tensor<T> d = Tensor<T>::copy_of(y.grad->tensor);
-    std::vector<T> shared;
-    if (op == EditOp::mean && where.size > 0) shared = mean_of(where, d.data());
-    for (const Span& s : where.spans) {
-      T* g = d.data() + s.offset;
-      const int64_t column = where.row ? s.at % where.row : 0;
-      for (int64_t i = 0; i < s.length; ++i) {
-        switch (op) {
-          case EditOp::zero:
-          case EditOp::set:
-            g[i] = 0;
-            break;
-          case EditOp::scale:
-            g[i] *= factor;
-            break;
-          case EditOp::mean:
-            g[i] = shared[column + i];
-            break;
-          case EditOp::interpolate:
-            g[i] *= 1 - factor;
-            break;
-          case EditOp::add:
-          case EditOp::call:
-            break;
-        }
-      }
-    }
-    add_to_gradient(x, d);
+    apply_edit_gradient(ctx_, where, op, factor, d);
+    contribute<T>(ctx_, x, d.m);
   });
   return y;
 }
@@ -381,43 +251,33 @@ Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const Patter
 template <class T>
 Var<T> Taps<T>::call(Tape* tape, const Edit<T>& e, const Var<T>& x, const PatternLayout* pattern) {
   const Selection where = select(e.site, x.cols(), pattern);
-  Var<T> y{Tensor<T>(x.rows(), x.cols()), x.grad ? std::make_shared<Grad<T>>() : nullptr};
-  const auto copy = [&](const T* from, T* to) {
-    const std::vector<Span> all{{0, x.value.size(), 0}};
-    in_pieces(ctx_, all, x.value.size(), [&](int64_t offset, int64_t, int64_t length) {
-      std::copy_n(from + offset, length, to + offset);
-    });
-  };
-  copy(x.value.data(), y.value.data());
+  Var<T> y{Tensor<T>::copy_of(x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
+  // the selection may be the whole value, in its order
+  const bool whole = where.size == x.value.size();
+  const Tensor<T> values = whole ? y.value : gather(ctx_, where, x.value);
   CallResult result{};
-  if (where.size == x.value.size()) {
-    if (!ctx_.planning)
-      result = e.call(ctx_, y.value);  // the selection is the whole value, in its order
-  } else {
-    Tensor<T> values(1, where.size);
-    in_pieces(ctx_, where.spans, where.size, [&](int64_t offset, int64_t at, int64_t length) {
-      std::copy_n(x.value.data() + offset, length, values.data() + at);
-    });
-    if (!ctx_.planning) result = e.call(ctx_, values);
-    in_pieces(ctx_, where.spans, where.size, [&](int64_t offset, int64_t at, int64_t length) {
-      std::copy_n(values.data() + at, length, y.value.data() + offset);
-    });
+  if (!ctx_.planning) result = e.call(ctx_, values);
+  if (!whole) {
+    ops::scatter_spans(ctx_, ops::ScatterSpans<T>{.y = y.value.data(),
+                                                  .x = values.data(),
+                                                  .spans = where.spans.data(),
+                                                  .count = where.count()});
   }
   if (!tape || !x.grad) return y;
 
-  tape->record([x, y, where, result, gradient = e.gradient] {
+  tape->record([this, x, y, where, result, gradient = e.gradient] {
     if (!y.grad->tensor) return;
-    using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
     Tensor<T> d = Tensor<T>::copy_of(y.grad->tensor);
-    for (const Span& s : where.spans) {
-      if (gradient == CallGradient::pass) break;
-      for (int64_t i = s.offset; i < s.offset + s.length; ++i) {
-        const bool kept =
-            std::bit_cast<Bits>(x.value.data()[i]) == std::bit_cast<Bits>(y.value.data()[i]);
-        if (result == CallResult::replaced || !kept) d.data()[i] = 0;
-      }
+    if (gradient == CallGradient::unchanged && result == CallResult::replaced) {
+      apply_edit_gradient<T>(ctx_, where, EditOp::zero, 1, d);
+    } else if (gradient == CallGradient::unchanged) {
+      ops::clear_changed(ctx_, ops::ClearChanged<T>{.d = d.data(),
+                                                    .before = x.value.data(),
+                                                    .after = y.value.data(),
+                                                    .spans = where.spans.data(),
+                                                    .count = where.count()});
     }
-    add_to_gradient(x, d);
+    contribute<T>(ctx_, x, d.m);
   });
   return y;
 }
@@ -451,7 +311,7 @@ Var<T> Taps<T>::tap(Tape* tape, Hook hook, int64_t layer, Var<T> x, const Patter
     for (const size_t i : gradients_at_.at({hook, layer})) {
       gradients[i] = copy_out(gradient_sites_[i], y.grad->tensor, pattern);
     }
-    if (x.grad) add_to_gradient(x, y.grad->tensor);
+    if (x.grad) contribute<T>(ctx_, x, y.grad->tensor.m);
   });
   return y;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/batch.h"
+#include "model/selection.h"
 #include "model/spec.h"
 #include "model/tape.h"
 
@@ -63,22 +64,6 @@ class Taps {
   void check_all_fired() const;
 
  private:
-  // `length` numbers of a point's value, and where they stand in the selection.
-  struct Span {
-    int64_t offset, length, at;
-  };
-  // The chosen part of a value, cut into its rows (and heads) or into larger pieces.
-  struct Selection {
-    std::vector<Span> spans;
-    int64_t size = 0;
-    int64_t row = 0;  // numbers of one row, all chosen heads; 0 where rows differ in length
-
-    void add(int64_t offset, int64_t length) {
-      spans.push_back({offset, length, size});
-      size += length;
-    }
-    int64_t rows() const { return row ? size / row : 0; }
-  };
   using Key = std::pair<Hook, int64_t>;
   using Index = std::map<Key, std::vector<size_t>>;
 

@@ -43,13 +43,15 @@ struct LinearBiasGrad {
   int64_t n0, n1;
 };
 
-// y[r, j] = x[r] . W[ids[r, j]]: some columns of a linear map, row by row. Same chain as Linear.
+// y[r, j] = x[r] . W[ids[r, j]] + bias[ids[r, j]]: some columns of a linear map, row by row. Same
+// chain as Linear.
 template <class T>
 struct SelectedLinear {
   Mat<T> y;            // (M, J)  =
   Mat<const T> x;      // (M, K)
   Weight<T> w;         // (N, K)
   const int32_t* ids;  // (M, J)
+  const T* bias;       // (N) or null
 };
 
 // Fills a packed weight from a row-major matrix, rounded as it is stored; or back.

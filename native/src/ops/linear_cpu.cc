@@ -340,7 +340,8 @@ void selected_linear_impl(Context& ctx, const SelectedLinear<T>& a) {
         }
         four_chains(x, w, depth, sum);
         for (int64_t j = 0; j < smaller<int64_t>(4, end - i); ++j) {
-          a.y.row((i + j) / ids)[(i + j) % ids] = sum[j];
+          T& y = a.y.row((i + j) / ids)[(i + j) % ids];
+          y = a.bias ? sum[j] + a.bias[a.ids[i + j]] : sum[j];
         }
       }
     });

@@ -18,6 +18,12 @@ struct RouteBackward {
   Mat<const T> dweights;  // (M, E)
   Mat<const T> weights;   // (M, E)
 };
+// y[r, i] = index of the i-th largest of a row (ties: the lowest index first)
+template <class T>
+struct Choices {
+  Mat<T> y;             // (M, chosen)  =
+  Mat<const T> logits;  // (M, E)
+};
 
 // y[rows[i]] += weights[rows[i], expert] * x[i]
 template <class T>
@@ -42,6 +48,7 @@ struct MixExpertBackward {
 
 DECLARE_OP(route, Route)
 DECLARE_OP(route_backward, RouteBackward)
+DECLARE_OP(choices, Choices)
 DECLARE_OP(mix_expert, MixExpert)
 DECLARE_OP(mix_expert_backward, MixExpertBackward)
 

@@ -46,6 +46,18 @@ void route_backward_impl(Context& ctx, const RouteBackward<T>& a) {
 }
 
 template <class T>
+void choices_impl(Context& ctx, const Choices<T>& a) {
+  const int64_t n = a.logits.cols;
+  for_rows(ctx, a.logits.rows, n * n, [&](int64_t m) {
+    for (int64_t i = 0; i < a.y.cols; ++i) a.y.row(m)[i] = 0;  // a row with NaN leaves some out
+    for (int64_t e = 0; e < n; ++e) {
+      const int64_t rank = rank_of(a.logits.row(m), n, e);
+      if (rank < a.y.cols) a.y.row(m)[rank] = static_cast<T>(e);
+    }
+  });
+}
+
+template <class T>
 void mix_expert_impl(Context& ctx, const MixExpert<T>& a) {
   for_rows(ctx, a.x.rows, 2 * a.x.cols, [&](int64_t i) {
     const T weight = a.weights.row(a.rows[i])[a.expert];
@@ -74,6 +86,7 @@ void mix_expert_backward_impl(Context& ctx, const MixExpertBackward<T>& a) {
 
 DEFINE_OP(route, Route)
 DEFINE_OP(route_backward, RouteBackward)
+DEFINE_OP(choices, Choices)
 DEFINE_OP(mix_expert, MixExpert)
 DEFINE_OP(mix_expert_backward, MixExpertBackward)
 

@@ -67,8 +67,8 @@ void check(Report& report, int64_t m, int64_t k, int64_t n) {
   for (int64_t i = 0; i < 3 * m; ++i) ids.push_back(random.below(n));
   b.saved("selected", m, 3);
   ops::emulated::selected_linear(
-      ctx,
-      ops::SelectedLinear<float>{.y = b["selected"], .x = b["x"], .w = half, .ids = ids.data()});
+      ctx, ops::SelectedLinear<float>{
+               .y = b["selected"], .x = b["x"], .w = half, .ids = ids.data(), .bias = nullptr});
   for (int64_t i = 0; i < 3 * m; ++i) {
     const float want =
         chain(b["x"].row(i / 3), b.panels("w"), ids[static_cast<size_t>(i)], nullptr);

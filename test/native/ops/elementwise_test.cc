@@ -1,5 +1,7 @@
 #include "ops/elementwise.h"
 
+#include <numeric>
+
 #include "op_case.h"
 
 namespace keyheads::test {
@@ -125,10 +127,111 @@ struct ScatterRowsCase {
   }
 };
 
+// Every row of y at most once, in no order.
+struct AssignRowsCase {
+  const char* name = "assign_rows";
+  double tolerance = 1e-15;
+  std::vector<Shape> shapes() const { return {{0, 4, 8}, {1, 1, 1}, {4, 9, 33}, {70, 500, 65}}; }
+  Shape random_shape(Random& random) const {
+    const int64_t rows = random.size(200);
+    return {random.below(rows + 1), rows, random.size(260)};
+  }
+  static std::vector<int32_t> distinct_rows(int64_t count, int64_t of) {
+    std::vector<int32_t> rows(static_cast<size_t>(of));
+    std::iota(rows.begin(), rows.end(), 0);
+    Random random("distinct");
+    for (size_t i = rows.size(); i > 1; --i) {
+      std::swap(rows[i - 1], rows[random.below(static_cast<int64_t>(i))]);
+    }
+    rows.resize(static_cast<size_t>(count));
+    return rows;
+  }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    b.fixed("x", s[0], s[2]);
+    b.inout("y", s[1], s[2]);
+    b.ints("rows", distinct_rows(s[0], s[1]));
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
+    ops::assign_rows(ctx, ops::AssignRows<T>{.y = b["y"], .x = b["x"], .rows = b.ints("rows")});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for (int64_t r = 0; r < s[0]; ++r) {
+      for (int64_t c = 0; c < s[2]; ++c) b["y"].row(b.ints("rows")[r])[c] = b["x"].row(r)[c];
+    }
+  }
+};
+
+struct AddRowCase {
+  const char* name = "add_row";
+  double tolerance = 2e-7;
+  std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return {random.size(300), random.size(260)}; }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    b.in("x", s[0], s[1]);
+    b.in("row", 1, s[1]);
+    b.out("y", s[0], s[1]);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
+    ops::add_row(ctx, ops::AddRow<T>{.y = b["y"], .x = b["x"], .row = b.ptr("row")});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for (int64_t r = 0; r < s[0]; ++r) {
+      for (int64_t c = 0; c < s[1]; ++c) b["y"].row(r)[c] = b["x"].row(r)[c] + b.ptr("row")[c];
+    }
+  }
+};
+
+// Rows r and r + 1 of a matrix whose rows differ in one bit, in every third place, or not at all.
+struct EqualRowsCase {
+  const char* name = "equal_rows";
+  double tolerance = 1e-15;
+  std::vector<Shape> shapes() const { return {{2, 1}, {5, 15}, {9, 33}, {300, 65}}; }
+  Shape random_shape(Random& random) const { return {random.between(2, 300), random.size(260)}; }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    b.fixed("x", s[0], s[1],
+            [](int64_t r, int64_t c) { return c == 0 ? static_cast<double>(r / 2 % 3) : 0.5; });
+    b.saved("equal", 1, s[0] - 1);
+    std::vector<int32_t> rows(static_cast<size_t>(s[0]));
+    std::iota(rows.begin(), rows.end(), 0);
+    b.ints("rows", rows);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    std::vector<int32_t> equal(static_cast<size_t>(s[0] - 1), -1);
+    ops::equal_rows(ctx, ops::EqualRows<T>{.equal = equal.data(),
+                                           .x = b["x"],
+                                           .a = b.ints("rows"),
+                                           .b = b.ints("rows") + 1,
+                                           .count = s[0] - 1});
+    for (size_t i = 0; i < equal.size(); ++i) b.ptr("equal")[i] = static_cast<T>(equal[i]);
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for (int64_t r = 0; r + 1 < s[0]; ++r) b.ptr("equal")[r] = r % 2 == 0 ? 1 : 0;
+  }
+  // Bits, not numbers: NaN equals itself, and the zeros differ.
+  void extra(Report& report) const {
+    Context ctx = context(detect_isa(), 1);
+    const float x[4] = {NAN, NAN, 0.0f, -0.0f};
+    const int32_t a[2] = {0, 2}, b[2] = {1, 3};
+    int32_t equal[2] = {-1, -1};
+    ops::equal_rows(
+        ctx, ops::EqualRows<float>{.equal = equal, .x = {x, 4, 1, 1}, .a = a, .b = b, .count = 2});
+    if (equal[0] != 1 || equal[1] != 0) report.fail("rows are compared as numbers");
+  }
+};
+
 REGISTER_OP(AddCase)
 REGISTER_OP(AddScaledCase)
 REGISTER_OP(GatherRowsCase)
 REGISTER_OP(ScatterRowsCase)
+REGISTER_OP(AssignRowsCase)
+REGISTER_OP(AddRowCase)
+REGISTER_OP(EqualRowsCase)
 
 }  // namespace
 }  // namespace keyheads::test

@@ -169,9 +169,11 @@ struct LinearCase {
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < s[0] * kSelected; ++i) ids.push_back(random.below(s[2]));
     b.out("selected", s[0], kSelected);
-    ops::selected_linear(
-        ctx, ops::SelectedLinear<T>{
-                 .y = b["selected"], .x = b["x"], .w = b.weight("w"), .ids = ids.data()});
+    ops::selected_linear(ctx, ops::SelectedLinear<T>{.y = b["selected"],
+                                                     .x = b["x"],
+                                                     .w = b.weight("w"),
+                                                     .ids = ids.data(),
+                                                     .bias = nullptr});
     const bool processors = storage == Storage::bf16 && isa == Isa::v4_bf16 && sizeof(T) == 4;
     const Mat<T> x = b["x"], y = b["y"], selected = b["selected"];
     const Panels<T> w = b.panels("w");
@@ -369,6 +371,7 @@ struct SelectedLinearCase {
     b.in("x", s[0], s[1]);
     b.weight("w", s[2], s[1], storage);
     b.out("y", s[0], s[3]);
+    if (s[3] % 2 == 0) b.in("bias", 1, s[2]);
     Random random("ids");
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < s[0] * s[3]; ++i) ids.push_back(random.below(s[2]));
@@ -376,9 +379,11 @@ struct SelectedLinearCase {
   }
   template <class T>
   void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
-    ops::selected_linear(
-        ctx,
-        ops::SelectedLinear<T>{.y = b["y"], .x = b["x"], .w = b.weight("w"), .ids = b.ints("ids")});
+    ops::selected_linear(ctx, ops::SelectedLinear<T>{.y = b["y"],
+                                                     .x = b["x"],
+                                                     .w = b.weight("w"),
+                                                     .ids = b.ints("ids"),
+                                                     .bias = b.ptr("bias")});
   }
   void reference(const Shape& s, Buffers<double>& b) const {
     for (int64_t m = 0; m < s[0]; ++m) {
@@ -387,7 +392,7 @@ struct SelectedLinearCase {
         for (int64_t k = 0; k < s[1]; ++k) {
           sum += b["x"].row(m)[k] * b.panels("w").at(b.ints("ids")[m * s[3] + j], k);
         }
-        b["y"].row(m)[j] = sum;
+        b["y"].row(m)[j] = sum + (b.has("bias") ? b.ptr("bias")[b.ints("ids")[m * s[3] + j]] : 0);
       }
     }
   }

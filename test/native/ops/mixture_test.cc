@@ -84,6 +84,36 @@ struct RouteCase {
   }
 };
 
+// shape: rows, experts, how many of them are chosen
+struct ChoicesCase {
+  const char* name = "choices";
+  double tolerance = 1e-15;
+  std::vector<Shape> shapes() const { return RouteCase().shapes(); }
+  Shape random_shape(Random& random) const { return RouteCase().random_shape(random); }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    // few different numbers, so that there are ties
+    Random random("logits");
+    b.fixed("logits", s[0], s[1],
+            [&](int64_t, int64_t) { return static_cast<double>(random.below(9)); });
+    b.saved("y", s[0], s[2]);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape&, Buffers<T>& b) const {
+    ops::choices(ctx, ops::Choices<T>{.y = b["y"], .logits = b["logits"]});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    for (int64_t r = 0; r < s[0]; ++r) {
+      const double* x = b["logits"].row(r);
+      std::vector<int64_t> order(static_cast<size_t>(s[1]));
+      std::iota(order.begin(), order.end(), int64_t{0});
+      std::stable_sort(order.begin(), order.end(),
+                       [&](int64_t i, int64_t j) { return x[i] > x[j]; });
+      for (int64_t i = 0; i < s[2]; ++i) b["y"].row(r)[i] = static_cast<double>(order[i]);
+    }
+  }
+};
+
 // shape: rows of the batch, columns, experts, rows of this expert
 struct MixExpertCase {
   const char* name = "mix_expert";
@@ -153,6 +183,7 @@ struct MixExpertCase {
 };
 
 REGISTER_OP(RouteCase)
+REGISTER_OP(ChoicesCase)
 REGISTER_OP(MixExpertCase)
 
 }  // namespace
