@@ -14,10 +14,20 @@
 #include <string>
 #include <vector>
 
+#include "base/device.h"
 #include "base/view.h"
 #include "random.h"
 
 namespace keyheads::test {
+
+// While it is set, tensors are made for calls on this device, in memory that the host sees too.
+inline Device* device_of_tensors = nullptr;
+
+// By address, what is not the host's own.
+inline std::map<void*, std::shared_ptr<void>>& shared_blocks() {
+  static std::map<void*, std::shared_ptr<void>> blocks;
+  return blocks;
+}
 
 // Memory at multiples of 64 bytes, as weights have it in the engine.
 template <class T>
@@ -27,9 +37,16 @@ struct Aligned {
   template <class U>
   Aligned(const Aligned<U>&) {}
   T* allocate(size_t n) {
+    if (device_of_tensors) {
+      const std::shared_ptr<void> block = device_of_tensors->allocate_shared(n * sizeof(T));
+      shared_blocks()[block.get()] = block;
+      return static_cast<T*>(block.get());
+    }
     return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64)));
   }
-  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+  void deallocate(T* p, size_t) {
+    if (shared_blocks().erase(p) == 0) ::operator delete(p, std::align_val_t(64));
+  }
   friend bool operator==(const Aligned&, const Aligned&) { return true; }
 };
 template <class T>
@@ -73,11 +90,39 @@ struct Field {
   // What an op is given for a weight. The bfloat16 of one lie in a copy, made by the first call.
   Storage storage = Storage::full;
   Memory<Bf16Pair> pairs{};
+  // Devices have weights row by row, without panels.
+  bool on_device = device_of_tensors != nullptr;
+  Memory<float> lines{};
+  Memory<uint16_t> short_lines{};
   Weight<T> weight() {
+    if (on_device) return in_lines();
     if constexpr (sizeof(T) == sizeof(float)) {
       if (storage == Storage::bf16) return narrowed();
     }
     return {memory.data() + begin, rows, cols, Storage::full};
+  }
+  Weight<T> in_lines() {
+    const bool narrow = storage == Storage::bf16;
+    if (lines.empty() && short_lines.empty()) {
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t c = 0; c < cols; ++c) {
+          const auto x = static_cast<float>(panels().at(r, c));
+          narrow ? short_lines.push_back(static_cast<uint16_t>(round_to_bf16(x)))
+                 : lines.push_back(x);
+        }
+      }
+    }
+    return {narrow ? static_cast<void*>(short_lines.data()) : lines.data(), rows, cols, storage};
+  }
+  // What the device made of a weight, back into the panels.
+  void collect() {
+    for (int64_t r = 0; r < rows && (!lines.empty() || !short_lines.empty()); ++r) {
+      for (int64_t c = 0; c < cols; ++c) {
+        const auto i = static_cast<size_t>(r * cols + c);
+        panels().at(r, c) = static_cast<T>(
+            lines.empty() ? Bf16Pair::widen(uint32_t{short_lines[i]} << 16) : lines[i]);
+      }
+    }
   }
   Weight<T> narrowed() {
     Panels<Bf16Pair> w{pairs.data(), rows, cols};

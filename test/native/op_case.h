@@ -6,6 +6,7 @@
 // and may have
 //   template <class T> void backward(Context&, const Shape&, Buffers<T>&)
 //   double tolerance_on(Isa)                           the tolerance, where it is not the same
+//   double tolerance_on_device()                       the same for a device
 //   std::vector<double> bounds(const Shape&, Buffers<double>& exact, name)
 //                                                      instead: the error that each element of a
 //                                                      float output may have, row by row;
@@ -18,6 +19,7 @@
 //   void extra(Report&)                                and apart from the shapes
 //   Shape random_shape(Random&)                        for --fuzz
 //   void perf(const Perf&)
+// With --device a case is run there in float, against double on the CPU, and twice for equal bits.
 // Every case is run for each instruction set: double against the reference, float against double,
 // the double gradient against central differences, equal bits for 1, 2 and 3 threads.
 #pragma once
@@ -87,7 +89,33 @@ class OpCase {
     if constexpr (HasBackward<D>) check_gradients(exact);
   }
 
+  void run_on(Device& device) {
+    report_.count_case();
+    where_ = "device" + where_.substr(std::min(where_.size(), where_.find(' ')));
+    Buffers<double> exact = call<double>(1);
+    Buffers<float> got = call_on(device), again = call_on(device);
+    if (!got.touched().empty()) report_.fail(where_ + ": the op wrote to " + got.touched());
+    double allowed = tolerance();
+    if constexpr (requires { d_.tolerance_on_device(); }) allowed = d_.tolerance_on_device();
+    compare("device against double", got, exact, allowed,
+            {Role::out, Role::saved, Role::inout, Role::sets, Role::adds});
+    same_bits("device, called again,", 1, got, std::move(again));
+  }
+
  private:
+  Buffers<float> call_on(Device& device) {
+    device_of_tensors = &device;
+    Buffers<float> b = fresh<float>();
+    Context ctx = context(isa_, 1);
+    ctx.device = &device;
+    d_.forward(ctx, shape_, b);
+    if constexpr (HasBackward<D>) d_.backward(ctx, shape_, b);
+    device.synchronize();
+    device_of_tensors = nullptr;
+    for (auto& [name, f] : b.fields()) f.collect();
+    return b;
+  }
+
   template <class T>
   Buffers<T> fresh() {
     Buffers<T> b;
@@ -248,6 +276,10 @@ bool register_op() {
     D d;
     for (const Shape& shape : d.shapes()) run_case<D>(report, shape);
     if constexpr (requires { d.extra(report); }) d.extra(report);
+  };
+  test.on_device = [](Report& report, Device& device) {
+    D d;
+    for (const Shape& shape : d.shapes()) OpCase<D>(report, shape, detect_isa()).run_on(device);
   };
   if constexpr (requires(Random & random) { d.random_shape(random); }) {
     test.fuzz = [](Report& report, Random& random) {

@@ -4,6 +4,8 @@
 // op_tests --fuzz SECONDS [--seed N] [NAME...]
 //                              random shapes, from case N on; --fuzz 0 --seed N runs that case
 //                              alone
+// op_tests --device LIBRARY [NAME...]
+//                              runs the cases on the device of a CUDA library
 // op_tests --floors            the machine's peak operations and bytes a second, as JSON
 // op_tests --gemm f32|bf16 M N K ...
 //                              operations a second of matrix products of these shapes, as JSON
@@ -19,6 +21,7 @@
 #include <string>
 
 #include "base/cpu.h"
+#include "base/device.h"
 #include "base/pool.h"
 #include "floors.h"
 #include "gemm_rate.h"
@@ -88,7 +91,8 @@ Context context(Isa isa, int threads) {
   static std::map<int, std::unique_ptr<Pool>> pools;
   std::unique_ptr<Pool>& pool = pools[threads];
   if (!pool) pool = std::make_unique<Pool>(threads);
-  return {.isa = isa, .pool = pool.get(), .cancelled = nullptr, .progress = {}};
+  Context ctx{.isa = isa, .pool = pool.get(), .progress = {}};
+  return ctx;
 }
 
 namespace {
@@ -144,7 +148,7 @@ int fuzz(int count, char** arguments) {
 
 enum class Mode { test, perf, cpu };
 
-int run(Mode mode, int count, char** names) {
+int run(Mode mode, int count, char** names, Device* device = nullptr) {
   auto& tests = op_tests();
   std::sort(tests.begin(), tests.end(),
             [](const OpTest& a, const OpTest& b) { return a.name < b.name; });
@@ -160,7 +164,8 @@ int run(Mode mode, int count, char** names) {
       continue;
     }
     Report report;
-    test.test(report);
+    if (device && !test.on_device) continue;
+    device ? test.on_device(report, *device) : test.test(report);
     const bool ok = report.failures() == 0;
     ++(ok ? passed : failed);
     std::printf("%-6s %-24s %4d cases, worst %3.0f %% of tolerance: %s\n", ok ? "ok" : "FAILED",
@@ -171,6 +176,13 @@ int run(Mode mode, int count, char** names) {
   std::printf("%d passed, %d failed\n", passed, failed);
   if (passed + failed == 0) std::printf("no op has such a name\n");
   return failed == 0 && passed > 0 ? 0 : 1;
+}
+
+int run_on_device(int count, char** arguments) {
+  if (count == 0) throw std::invalid_argument("--device needs a CUDA library");
+  Device& device = Device::open(arguments[0], 0, "");
+  std::printf("%s\n", device.info().name);
+  return run(Mode::test, count - 1, arguments + 1, &device);
 }
 
 }  // namespace
@@ -195,6 +207,7 @@ int main(int argc, char** argv) {
       isas += std::string(" ") + keyheads::isa_name(isa);
     }
     std::printf("%s:%s\n", keyheads::cpu_name().c_str(), isas.c_str());
+    if (first == "--device") return keyheads::test::run_on_device(argc - 2, argv + 2);
     if (first == "--fuzz") return keyheads::test::fuzz(argc - 2, argv + 2);
     return keyheads::test::run(mode, argc - skip, argv + skip);
   } catch (const std::exception& e) {

@@ -44,6 +44,7 @@ struct OpTest {
   std::function<void(Report&)> test;
   std::function<void(const Perf&)> perf;
   std::function<void(Report&, Random&)> fuzz{};  // one case of a random shape
+  std::function<void(Report&, Device&)> on_device{};
 };
 std::vector<OpTest>& op_tests();
 bool add_op_test(OpTest test);

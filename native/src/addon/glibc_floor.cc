@@ -48,6 +48,7 @@ FORWARD(int, pthread_setspecific, (pthread_key_t key, const void* value), (key, 
 FORWARD(int, pthread_once, (pthread_once_t * once, void (*routine)()), (once, routine))
 FORWARD(int, dladdr, (const void* address, Dl_info* info), (address, info))
 FORWARD(char*, dlerror, (), ())
+FORWARD(void*, dlopen, (const char* path, int mode), (path, mode))
 FORWARD(void*, dlsym, (void* library, const char* name), (library, name))
 
 #endif

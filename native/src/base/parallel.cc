@@ -39,6 +39,7 @@ class Scratch {
   void* get(size_t bytes) {
     if (bytes > size_ || !memory_) {
       release();
+      const MemoryFrom host(host_memory());
       memory_ = allocate(bytes, Purpose::scratch);
       size_ = bytes;
     }

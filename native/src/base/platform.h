@@ -60,4 +60,9 @@ void advise_needed(FileHandle file, int64_t offset, int64_t count);
 // threads would run into nothing.
 void stay_loaded();
 
+// A shared library, opened for good; null and the system's reason where that fails.
+void* open_library(const std::string& path, std::string& why);
+// Null where the library has none.
+void* find_symbol(void* library, const char* name);
+
 }  // namespace keyheads

@@ -160,5 +160,15 @@ void stay_loaded() {
                      reinterpret_cast<const wchar_t*>(&stay_loaded), &self);
 }
 
+void* open_library(const std::string& path, std::string& why) {
+  HMODULE library = LoadLibraryW(absolute(path).c_str());
+  if (!library) why = last_error().what();
+  return library;
+}
+
+void* find_symbol(void* library, const char* name) {
+  return reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(library), name));
+}
+
 }  // namespace keyheads
 #endif

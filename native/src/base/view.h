@@ -3,7 +3,11 @@
 #pragma once
 #include <cstdint>
 
+#ifdef __CUDACC__
+#define KEYHEADS_INLINE __host__ __device__ __forceinline__
+#else
 #define KEYHEADS_INLINE [[gnu::always_inline]] inline
+#endif
 
 namespace keyheads {
 

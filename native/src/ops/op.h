@@ -3,10 +3,28 @@
 #include "base/parallel.h"
 #include "base/view.h"
 
+namespace keyheads {
+
+// Runs an op on ctx.device, which finds it by its name (base/device.h).
+void run_on_device(Context& ctx, const char* op, const void* args);
+[[noreturn]] void refuse_double_on_device(const char* op);
+
+template <class T>
+KEYHEADS_INLINE void run_on_device(Context& ctx, const char* op, const void* args) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    run_on_device(ctx, op, args);
+  } else {
+    refuse_double_on_device(op);
+  }
+}
+
+}  // namespace keyheads
+
 // DECLARE_OP(linear, Linear) declares one op, once, for Linear<float> and Linear<double>:
 //   v2::linear(ctx, args), v3::, v4::   written once in ops/linear_cpu.cc, which the build compiles
 //                                       per instruction set with KEYHEADS_ISA = v2, v3, v4
-//   linear(ctx, args)                   picks one of them by ctx.isa
+//   linear(ctx, args)                   picks one of them by ctx.isa, or, with ctx.device, what
+//                                       ops/linear_cuda.cu has for floats
 #define DECLARE_OP_FOR(isa, name, Args)              \
   namespace isa {                                    \
   void name(Context& ctx, const Args<float>& args);  \
@@ -19,6 +37,7 @@
   template <class T>                                             \
   KEYHEADS_INLINE void name(Context& ctx, const Args<T>& args) { \
     if (ctx.planning) return;                                    \
+    if (ctx.device) return run_on_device<T>(ctx, #name, &args);  \
     KEYHEADS_ONLY_ISA::name(ctx, args);                          \
   }
 #define DECLARE_OP_BF16 DECLARE_OP
@@ -27,6 +46,7 @@
   template <class T>                                             \
   KEYHEADS_INLINE void name(Context& ctx, const Args<T>& args) { \
     if (ctx.planning) return;                                    \
+    if (ctx.device) return run_on_device<T>(ctx, #name, &args);  \
     switch (ctx.isa) {                                           \
       case Isa::v4_bf16:                                         \
         return best::name(ctx, args);                            \

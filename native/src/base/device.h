@@ -1,0 +1,62 @@
+// A device that ops run on, behind a library that is opened when somebody asks for it
+// (cuda/api.h). Engine thread only, except for its memory.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/context.h"
+#include "base/memory.h"
+#include "cuda/api.h"
+
+namespace keyheads {
+
+class Device : public MemorySource {
+ public:
+  // The devices that this library sees. Throws NO_CUDA with what was found instead.
+  static std::vector<cuda::DeviceInfo> list(const std::string& library);
+  // Opened once, and never closed. `cublaslt`: a file, or empty to search for it.
+  static Device& open(const std::string& library, int ordinal, const std::string& cublaslt);
+
+  cuda::DeviceInfo info();
+  void run(const char* op, const void* args);
+  // Whether the library has this op.
+  bool has(const char* op);
+  void upload(void* to, const void* host, size_t bytes);
+  void download(void* host, const void* from, size_t bytes);  // waits
+  void copy(void* to, const void* from, size_t bytes);
+  void zero(void* block, size_t bytes);
+  void synchronize();
+  // What ops keep for themselves between calls, beside the account of memory.h.
+  int64_t scratch_bytes();
+  void drop_scratch();
+
+  // Memory for tests, which the host sees too.
+  std::shared_ptr<void> allocate_shared(size_t bytes);
+
+  void* take(size_t bytes) override;
+  void give_back(void* block) override;
+  const char* name() const override { return "the GPU"; }
+
+ private:
+  Device(void* library, const cuda::DeviceApi* api, cuda::Queue* queue)
+      : library_(library), api_(api), queue_(queue) {}
+  void check(cuda::Failure failure);
+  cuda::OpFunction find(const char* op);
+
+  void* library_;
+  const cuda::DeviceApi* api_;
+  cuda::Queue* queue_;
+  std::unordered_map<const void*, cuda::OpFunction> ops_;  // by the address of their name
+};
+
+// Bytes between tensors of a run: on its device, or on the host.
+void copy_bytes(Context& ctx, void* to, const void* from, size_t bytes);
+void zero_bytes(Context& ctx, void* block, size_t bytes);
+// Between a run's tensors and memory of the host.
+void bytes_to_host(Context& ctx, void* host, const void* from, size_t bytes);
+void bytes_from_host(Context& ctx, void* to, const void* host, size_t bytes);
+
+}  // namespace keyheads

@@ -1,0 +1,48 @@
+// What the addon calls in a CUDA library, which it opens at run time (base/device.h): plain C, so
+// that neither exceptions nor objects of a C++ library cross. A function returns null, or what went
+// wrong, which stays readable until the next call. Memory is the device's unless said otherwise.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace keyheads::cuda {
+
+struct Queue;  // one device, with its stream
+using Failure = const char*;
+
+struct DeviceInfo {
+  char name[256];
+  int major, minor;  // compute capability
+  int multiprocessors;
+  int64_t total_bytes, free_bytes;
+  int driver, runtime;  // versions as CUDA counts them: 13000
+  int cublaslt;         // 0: not found, matrix products are the library's own
+};
+
+struct DeviceApi {
+  const char* schema_hash;  // of the sources it was built from
+  // CUDA devices here; `info` holds the first `capacity` of them.
+  Failure (*list)(DeviceInfo* info, int capacity, int* count);
+  // `cublaslt`: file to take it from, or null to search for it
+  Failure (*open)(int ordinal, const char* cublaslt, Queue** queue);
+  Failure (*describe)(Queue*, DeviceInfo*);
+  Failure (*allocate)(Queue*, size_t bytes, void** block);  // null where there is none left
+  // Readable and writable from the host too, while nothing runs; for tests.
+  Failure (*allocate_shared)(Queue*, size_t bytes, void** block);
+  Failure (*release)(Queue*, void* block);
+  Failure (*upload)(Queue*, void* to, const void* host, size_t bytes);      // `host` is free then
+  Failure (*download)(Queue*, void* host, const void* from, size_t bytes);  // and waits
+  Failure (*copy)(Queue*, void* to, const void* from, size_t bytes);
+  Failure (*zero)(Queue*, void* block, size_t bytes);
+  Failure (*synchronize)(Queue*);
+  int64_t (*scratch_bytes)(Queue*);  // what ops hold between calls
+  Failure (*drop_scratch)(Queue*);
+};
+
+// The functions that a library exports: this, and keyheads_cuda_NAME for every op (cuda/op.h).
+inline constexpr const char* kApiSymbol = "keyheads_cuda_api";
+inline constexpr const char* kOpPrefix = "keyheads_cuda_";
+using ApiFunction = const DeviceApi* (*)();
+using OpFunction = Failure (*)(Queue*, const void* args);
+
+}  // namespace keyheads::cuda
