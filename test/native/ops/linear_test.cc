@@ -14,9 +14,9 @@ Shape whole(int64_t m, int64_t k, int64_t n, int64_t bias) {
 
 // With v4_bf16, bfloat16 weights meet inputs rounded to 8 bits: 2^-9 each, and the processor's own
 // order of sums. Measured worst: see the report of op_tests on such a machine.
-// A chain of K products of normal numbers has the size sqrt(K); each of its sums is rounded by up to
-// u = 2^-24 of it. Of all roundings that is u sqrt(K / 6) of the size, as a standard deviation, and
-// the shapes here have K up to 600: nine of them.
+// A chain of K products of normal numbers has the size sqrt(K); each of its sums is rounded by up
+// to u = 2^-24 of it. Of all roundings that is u sqrt(K / 6) of the size, as a standard deviation,
+// and the shapes here have K up to 600: nine of them.
 double linear_tolerance(Storage storage, Isa isa) {
   return storage == Storage::bf16 && isa == Isa::v4_bf16 ? 2e-2 : 5.4e-6;
 }
