@@ -64,9 +64,12 @@ export interface Binding {
   dispose(handle: ModelHandle | CacheHandle | TrainerHandle): void;
   /**
    * Resident weight bytes, bytes of everything else, and the peak of both together since it was last
-   * reset, of the whole engine.
+   * reset, of the whole engine: on the host, or on the device that this model is on.
    */
-  memory(resetPeak?: boolean): MemoryInfo;
+  memory(resetPeak?: boolean, model?: ModelHandle): MemoryInfo;
+
+  /** The CUDA devices that a CUDA library sees. Rejects with NO_DEVICE where it sees none. */
+  devices(library: string, control: Control): Promise<readonly DeviceInfo[]>;
 }
 
 export type FloatArray = Float32Array | Float64Array;
@@ -240,12 +243,38 @@ export interface TensorSource extends SlotRef {
   readonly stride: number;
 }
 
+export interface DeviceInfo {
+  readonly name: string;
+  /** Compute capability: "9.0". */
+  readonly capability: string;
+  readonly multiprocessors: number;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  /** Versions as CUDA counts them: 13000. */
+  readonly driver: number;
+  readonly runtime: number;
+  /** 0 where cuBLASLt was not found. */
+  readonly cublasLt: number;
+}
+
+/** The device that a model lives and is computed on. */
+export interface DeviceRequest {
+  /** File of the CUDA library. */
+  readonly library: string;
+  readonly ordinal: number;
+  /** File of cuBLASLt; absent: where systems have it. */
+  readonly cublasLt?: string;
+}
+
 export interface LoadRequest {
   readonly spec: ModelSpec;
   readonly tensors: readonly TensorSource[];
+  /** Not f64 with a device. */
   readonly dtype: ModelDtype;
-  /** Bytes beyond which any call on this model rejects with OUT_OF_MEMORY, before it computes; 0 is
-   * no limit. */
+  /** Absent: the CPU. */
+  readonly device?: DeviceRequest;
+  /** Bytes, of the device where there is one, beyond which any call on this model rejects
+   * with OUT_OF_MEMORY, before it computes; 0 is no limit. */
   readonly memoryBudget: number;
   /** Opens the model without weights: calls on it can be planned, and nothing else. */
   readonly weightless?: boolean;

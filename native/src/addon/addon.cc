@@ -63,6 +63,24 @@ Napi::Value with_trainer(const Napi::CallbackInfo& info, const Use& use) {
 const auto register_handle = [](Napi::Env env, Environment& home, Handle handle) -> Napi::Value {
   return Napi::Number::New(env, home.add(std::move(handle)));
 };
+// Results go to the host before they go to JavaScript.
+template <class T>
+void to_host_all(Context& ctx, std::vector<Tensor<T>>& tensors) {
+  for (Tensor<T>& t : tensors) t = to_host(ctx, t);
+}
+template <class T>
+ForwardResult<T> on_host(Context& ctx, ForwardResult<T> result) {
+  to_host_all(ctx, result.captures);
+  result.residual = to_host(ctx, result.residual);
+  return result;
+}
+template <class T>
+BackwardResult<T> on_host(Context& ctx, BackwardResult<T> result) {
+  to_host_all(ctx, result.captures);
+  to_host_all(ctx, result.gradients);
+  return result;
+}
+
 const auto nothing = [](Napi::Env env, Environment&, bool) -> Napi::Value {
   return env.Undefined();
 };
@@ -77,20 +95,28 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
     }
     const int64_t budget = r.integer("memoryBudget");
     const bool weightless = r.boolean("weightless", false);
-    return run<Planned::yes>(
-        env, to_control(info[1]), budget,
+    const std::optional<DeviceChoice> choice = to_device(r, "device");
+    if (choice && dtype == "f64") {
+      fail("BAD_ARGUMENT", "request.dtype: a GPU computes in float; use f32 or bf16 with device");
+    }
+    return run_where<Planned::yes>(
+        env, to_control(info[1]),
+        [choice, budget]() -> Place {
+          if (!choice) return {budget, nullptr};
+          return {budget, &Device::open(choice->library, choice->ordinal, choice->cublaslt)};
+        },
         [spec = to_spec(r.child("spec")), sources = to_sources(r, "tensors"), dtype, budget,
          weightless](Context& ctx) -> Handle {
+          const Place place{budget, ctx.device};
           const auto load = [&]<class T>(std::type_identity<T>, Storage storage) {
             if (!weightless) {
-              return LoadedModel<T>{std::make_shared<Model<T>>(ctx, spec, sources, storage),
-                                    budget};
+              return LoadedModel<T>{std::make_shared<Model<T>>(ctx, spec, sources, storage), place};
             }
             const MemoryPlan plan;
             Context planning = ctx;
             planning.planning = true;
             return LoadedModel<T>{std::make_shared<Model<T>>(planning, spec, sources, storage),
-                                  budget};
+                                  place};
           };
           if (dtype == "f64") return load(std::type_identity<double>{}, Storage::full);
           return load(std::type_identity<float>{}, dtype == "bf16" ? Storage::bf16 : Storage::full);
@@ -115,10 +141,11 @@ Napi::Value forward_export(const Napi::CallbackInfo& info) {
     Control control = to_control(info[2]);
     const std::vector<Edit<T>> edits = to_edits<T>(r, "edits", control);
     return run<Planned::yes>(
-        info.Env(), control, m.memory_budget,
+        info.Env(), control, m.place,
         [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"), edits, readout,
          cache = cache_of<T>(r), range = to_range<T>(r)](Context& ctx) {
-          return forward<T>(ctx, *m.model, batch, captures, edits, readout, cache.get(), range);
+          return on_host(
+              ctx, forward<T>(ctx, *m.model, batch, captures, edits, readout, cache.get(), range));
         },
         [](Napi::Env env, Environment&, ForwardResult<T> result) -> Napi::Value {
           Napi::Object out = Napi::Object::New(env);
@@ -146,12 +173,12 @@ Napi::Value backward_export(const Napi::CallbackInfo& info) {
     Control control = to_control(info[2]);
     const std::vector<Edit<T>> edits = to_edits<T>(r, "edits", control);
     return run<Planned::yes>(
-        info.Env(), control, m.memory_budget,
+        info.Env(), control, m.place,
         [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"), edits,
          gradients = to_sites(r, "gradients"), objective = to_objective<T>(r.child("objective")),
          range = to_range<T>(r), rules = to_rules(r, "rules")](Context& ctx) {
-          return backward<T>(ctx, *m.model, batch, captures, edits, gradients, objective, nullptr,
-                             range, rules);
+          return on_host(ctx, backward<T>(ctx, *m.model, batch, captures, edits, gradients,
+                                          objective, nullptr, range, rules));
         },
         [](Napi::Env env, Environment&, BackwardResult<T> result) -> Napi::Value {
           return to_js_backward(env, std::move(result));
@@ -162,7 +189,7 @@ Napi::Value backward_export(const Napi::CallbackInfo& info) {
 Napi::Value sweep_export(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
     return run<Planned::yes>(
-        info.Env(), to_control(info[2]), m.memory_budget,
+        info.Env(), to_control(info[2]), m.place,
         [m, request = to_sweep<T>(Reader::of(info[1], "request"))](Context& ctx) {
           return sweep<T>(ctx, *m.model, request);
         },
@@ -184,7 +211,7 @@ Napi::Value sweep_export(const Napi::CallbackInfo& info) {
 Napi::Value read_weight(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
     return run(
-        info.Env(), to_control(info[2]), m.memory_budget,
+        info.Env(), to_control(info[2]), m.place,
         [m, slot = to_slot(Reader::of(info[1], "slot"))](Context& ctx) {
           m.model->check_weights(ctx);
           const Parameter<T>& p = m.model->weights.at(slot);
@@ -203,7 +230,7 @@ Napi::Value write_weight(const Napi::CallbackInfo& info) {
     Napi::Object holder = Napi::Object::New(info.Env());
     holder.Set("value", info[2]);
     return run(
-        info.Env(), to_control(info[3]), m.memory_budget,
+        info.Env(), to_control(info[3]), m.place,
         [m, slot = to_slot(Reader::of(info[1], "slot")),
          values = Reader{holder, "writeWeight"}.floats<T>("value")](Context& ctx) {
           m.model->check_weights(ctx);
@@ -228,16 +255,16 @@ Napi::Value add_weights(const Napi::CallbackInfo& info) {
       fail("BAD_ARGUMENT", "request: expected a rank, or the slot zOffset, found ", slot.slot);
     }
     return run<Planned::yes>(
-        info.Env(), to_control(info[2]), m.memory_budget,
+        info.Env(), to_control(info[2]), m.place,
         [m, slot, low_rank, rank = low_rank ? r.integer("rank") : 0,
          scale = low_rank ? r.number("scale") : 0](Context& ctx) {
           if (ctx.planning) return true;
           m.model->check_weights(ctx);
           Weights<T>& weights = m.model->weights;
           if (low_rank) {
-            weights.add_low_rank(slot, rank, scale);
+            weights.add_low_rank(ctx, slot, rank, scale);
           } else {
-            weights.add_z_offset(slot.layer, m.model->spec.q_width());
+            weights.add_z_offset(ctx, slot.layer, m.model->spec.q_width());
           }
           return true;
         },
@@ -248,7 +275,7 @@ Napi::Value add_weights(const Napi::CallbackInfo& info) {
 Napi::Value remove_weights(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
     return run(
-        info.Env(), to_control(info[1]), m.memory_budget,
+        info.Env(), to_control(info[1]), m.place,
         [m](Context&) {
           m.model->weights.remove_additions();
           return true;
@@ -262,7 +289,7 @@ Napi::Value create_cache(const Napi::CallbackInfo& info) {
     const int sequences = handle_of(info[1]);
     if (sequences < 1) fail("BAD_ARGUMENT", "a cache needs at least 1 sequence, got ", sequences);
     return run<Planned::yes>(
-        info.Env(), to_control(info[2]), m.memory_budget,
+        info.Env(), to_control(info[2]), m.place,
         [m, sequences](Context&) -> Handle {
           return LoadedCache<T>{std::make_shared<KvCache<T>>(m.model->spec, sequences)};
         },
@@ -273,10 +300,10 @@ Napi::Value create_cache(const Napi::CallbackInfo& info) {
 Napi::Value create_trainer(const Napi::CallbackInfo& info) {
   return with_model(info, [&]<class T>(const LoadedModel<T>& m) -> Napi::Value {
     return run<Planned::yes>(
-        info.Env(), to_control(info[2]), m.memory_budget,
+        info.Env(), to_control(info[2]), m.place,
         [m, slices = to_slices(Reader::of(info[1], "request"))](Context& ctx) -> Handle {
           m.model->check_weights(ctx);
-          return LoadedTrainer<T>{std::make_shared<Trainer<T>>(m.model, slices), m.memory_budget};
+          return LoadedTrainer<T>{std::make_shared<Trainer<T>>(ctx, m.model, slices), m.place};
         },
         register_handle);
   });
@@ -288,7 +315,7 @@ Napi::Value accumulate(const Napi::CallbackInfo& info) {
     Control control = to_control(info[2]);
     const std::vector<Edit<T>> edits = to_edits<T>(r, "edits", control);
     return run<Planned::yes>(
-        info.Env(), control, t.memory_budget,
+        info.Env(), control, t.place,
         [t, batch = to_batch(r.child("batch")), edits,
          objective = to_objective<T>(r.child("objective")), range = to_range<T>(r),
          recompute = r.boolean("recompute", false)](Context& ctx) {
@@ -303,7 +330,7 @@ Napi::Value accumulate(const Napi::CallbackInfo& info) {
 Napi::Value update(const Napi::CallbackInfo& info) {
   return with_trainer(info, [&]<class T>(const LoadedTrainer<T>& t) -> Napi::Value {
     return run(
-        info.Env(), to_control(info[2]), t.memory_budget,
+        info.Env(), to_control(info[2]), t.place,
         [t, request = to_update(Reader::of(info[1], "request"))](Context& ctx) {
           return t.trainer->update(ctx, request);
         },
@@ -319,8 +346,8 @@ Napi::Value update(const Napi::CallbackInfo& info) {
 Napi::Value read_trainer(const Napi::CallbackInfo& info) {
   return with_trainer(info, [&]<class T>(const LoadedTrainer<T>& t) -> Napi::Value {
     return run(
-        info.Env(), to_control(info[1]), t.memory_budget,
-        [t](Context&) { return t.trainer->read(); },
+        info.Env(), to_control(info[1]), t.place,
+        [t](Context& ctx) { return t.trainer->read(ctx); },
         [](Napi::Env env, Environment&, TrainerState<T> s) -> Napi::Value {
           Napi::Object out = Napi::Object::New(env);
           out.Set("step", static_cast<double>(s.step));
@@ -336,9 +363,9 @@ Napi::Value read_trainer(const Napi::CallbackInfo& info) {
 Napi::Value write_trainer(const Napi::CallbackInfo& info) {
   return with_trainer(info, [&]<class T>(const LoadedTrainer<T>& t) -> Napi::Value {
     return run(
-        info.Env(), to_control(info[2]), t.memory_budget,
-        [t, state = to_state<T>(Reader::of(info[1], "state"))](Context&) {
-          t.trainer->write(state);
+        info.Env(), to_control(info[2]), t.place,
+        [t, state = to_state<T>(Reader::of(info[1], "state"))](Context& ctx) {
+          t.trainer->write(ctx, state);
           return true;
         },
         nothing);
@@ -390,14 +417,60 @@ Napi::Value engine_info(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// The account of the host, or of the device of a model.
+const MemorySource& account_of(const Napi::CallbackInfo& info) {
+  const MemorySource* found = &host_memory();
+  if (!info[1].IsNumber()) return *found;
+  std::visit(
+      [&](const auto& handle) {
+        if constexpr (requires { handle.place; }) {
+          if (handle.place.device) found = handle.place.device;
+        }
+      },
+      Environment::of(info.Env())->at(handle_of(info[1])));
+  return *found;
+}
+
 Napi::Value memory(const Napi::CallbackInfo& info) {
-  if (info[0].IsBoolean() && info[0].As<Napi::Boolean>().Value()) reset_peak();
-  const MemoryInfo m = memory_info();
   Napi::Object out = Napi::Object::New(info.Env());
-  out.Set("weightBytes", static_cast<double>(m.weight_bytes));
-  out.Set("bytes", static_cast<double>(m.bytes));
-  out.Set("peakBytes", static_cast<double>(m.peak_bytes));
+  try {
+    const MemorySource& account = account_of(info);
+    if (info[0].IsBoolean() && info[0].As<Napi::Boolean>().Value()) reset_peak(account);
+    const MemoryInfo m = memory_info(account);
+    out.Set("weightBytes", static_cast<double>(m.weight_bytes));
+    out.Set("bytes", static_cast<double>(m.bytes));
+    out.Set("peakBytes", static_cast<double>(m.peak_bytes));
+  } catch (const Error& error) {
+    throw to_js_error(info.Env(), error.code, error.what());
+  }
   return out;
+}
+
+Napi::Value devices(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    if (!info[0].IsString()) fail("BAD_ARGUMENT", "devices: expected the file of a CUDA library");
+    return run(
+        env, to_control(info[1]), {},
+        [library = info[0].ToString().Utf8Value()](Context&) { return Device::list(library); },
+        [](Napi::Env e, Environment&, const std::vector<cuda::DeviceInfo>& found) -> Napi::Value {
+          Napi::Array out = Napi::Array::New(e, found.size());
+          for (uint32_t i = 0; i < found.size(); ++i) {
+            const cuda::DeviceInfo& d = found[i];
+            Napi::Object object = Napi::Object::New(e);
+            object.Set("name", d.name);
+            object.Set("capability", std::to_string(d.major) + "." + std::to_string(d.minor));
+            object.Set("multiprocessors", d.multiprocessors);
+            object.Set("totalBytes", static_cast<double>(d.total_bytes));
+            object.Set("freeBytes", static_cast<double>(d.free_bytes));
+            object.Set("driver", d.driver);
+            object.Set("runtime", d.runtime);
+            object.Set("cublasLt", d.cublaslt);
+            out.Set(i, object);
+          }
+          return out;
+        });
+  });
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -426,6 +499,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add.operator()<write_trainer>("writeTrainer");
   add.operator()<dispose>("dispose");
   add.operator()<memory>("memory");
+  add.operator()<devices>("devices");
   return exports;
 }
 

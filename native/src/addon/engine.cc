@@ -1,6 +1,7 @@
 #include "addon/engine.h"
 
 #include "base/cpu.h"
+#include "base/device.h"
 #include "base/memory.h"
 #include "base/pool.h"
 
@@ -9,6 +10,7 @@ namespace keyheads {
 namespace {
 // Freed blocks that are kept between jobs, so that a loop of small calls finds its memory again.
 constexpr size_t kKeptBytes = size_t{512} << 20;
+constexpr size_t kKeptOnDevice = size_t{4} << 30;
 }  // namespace
 
 Engine& Engine::instance() {
@@ -58,6 +60,7 @@ int Engine::threads() {
 }
 
 void Engine::loop() {
+  Device* device = nullptr;  // that of the last job that had one
   for (;;) {
     {
       std::unique_lock lock(mutex_);
@@ -65,6 +68,7 @@ void Engine::loop() {
       if (queue_.empty()) {
         lock.unlock();
         trim_memory(kKeptBytes);
+        if (device) trim_memory(kKeptOnDevice, *device);
         lock.lock();
       }
       wake_.wait(lock, [this] { return !queue_.empty(); });
@@ -78,6 +82,7 @@ void Engine::loop() {
                 .cancelled = &running_->cancelled,
                 .progress = running_->progress};
     running_->work(ctx);
+    if (ctx.device) device = ctx.device;
     running_->work = nullptr;  // drops what the job held before the next one runs
   }
 }

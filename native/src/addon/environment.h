@@ -20,10 +20,16 @@
 
 namespace keyheads::addon {
 
+// Where the runs of a model compute, and the bytes that they may take there (0: no limit).
+struct Place {
+  int64_t memory_budget = 0;
+  Device* device = nullptr;  // null: the CPU
+};
+
 template <class T>
 struct LoadedModel {
   std::shared_ptr<Model<T>> model;
-  int64_t memory_budget;
+  Place place;
 };
 template <class T>
 struct LoadedCache {
@@ -32,7 +38,7 @@ struct LoadedCache {
 template <class T>
 struct LoadedTrainer {
   std::shared_ptr<Trainer<T>> trainer;
-  int64_t memory_budget;
+  Place place;
 };
 using Handle = std::variant<LoadedModel<float>, LoadedModel<double>, LoadedCache<float>,
                             LoadedCache<double>, LoadedTrainer<float>, LoadedTrainer<double>>;

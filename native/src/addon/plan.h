@@ -19,7 +19,7 @@ struct RunMemory {
 
 template <class Work>
 RunMemory plan_memory(Context& ctx, Work& work) {
-  const MemoryInfo now = memory_info();
+  const MemoryInfo now = memory_info(MemoryFrom::current());
   const MemoryPlan plan;
   Context planning = ctx;
   planning.planning = true;

@@ -3,6 +3,7 @@
 #pragma once
 #include <napi.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,13 @@ struct Reader {
   std::vector<T> floats(const char* field) const;
 };
 
+// Which device of which CUDA library (DeviceRequest of binding.ts).
+struct DeviceChoice {
+  std::string library;
+  int ordinal;
+  std::string cublaslt;
+};
+std::optional<DeviceChoice> to_device(const Reader& r, const char* field);
 Spec to_spec(const Reader& r);
 std::vector<TensorSource> to_sources(const Reader& r, const char* field);
 Batch to_batch(const Reader& r);

@@ -53,6 +53,13 @@ std::pair<int64_t, int64_t> to_range(const Reader& r, const char* field) {
 
 }  // namespace
 
+std::optional<DeviceChoice> to_device(const Reader& r, const char* field) {
+  if (!r.has(field)) return {};
+  const Reader d = r.child(field);
+  return DeviceChoice{d.text("library"), static_cast<int>(d.integer("ordinal")),
+                      d.has("cublasLt") ? d.text("cublasLt") : std::string()};
+}
+
 Spec to_spec(const Reader& r) {
   Spec s{};
   s.layers = positive(r, "layers");

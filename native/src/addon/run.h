@@ -6,6 +6,7 @@
 #include "addon/environment.h"
 #include "addon/plan.h"
 #include "addon/read.h"
+#include "base/device.h"
 #include "base/parallel.h"
 
 namespace keyheads::addon {
@@ -19,13 +20,13 @@ struct Control {
 };
 Control to_control(const Napi::Value& value);
 
-// Runs work(ctx) on the engine thread and settles a promise with to_js(env, environment, result) on
-// the JavaScript thread. `work` captures plain C++ values only.
-// A run that is Planned can be asked for its memory instead; with a budget, it is planned first.
+// Runs work(ctx) at a place, on the engine thread, and settles a promise with to_js(env,
+// environment, result) on the JavaScript thread. `work` captures plain C++ values only. A run that
+// is Planned can be asked for its memory instead; with a budget, it is planned first. `find` gives
+// the place on the engine thread, where devices are opened.
 enum class Planned : uint8_t { no, yes };
-template <Planned planned = Planned::no, class Work, class ToJs>
-Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Work work,
-                ToJs to_js) {
+template <Planned planned = Planned::no, class Find, class Work, class ToJs>
+Napi::Value run_where(Napi::Env env, const Control& control, Find find, Work work, ToJs to_js) {
   using Result = std::invoke_result_t<Work, Context&>;
   const auto deferred = Napi::Promise::Deferred::New(env);
   const auto home = Environment::of(env);
@@ -53,7 +54,7 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
       });
     };
   }
-  job->work = [=, plan = control.plan, pause = control.pause,
+  job->work = [=, plan = control.plan, pause = control.pause, find = std::move(find),
                work = std::move(work)](Context& ctx) mutable {
     const auto finish = [&] {
       if (pause) pause->finish();
@@ -67,22 +68,25 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
     };
     try {
       check_cancelled(ctx);
+      const Place place = find();
+      ctx.device = place.device;
+      const MemoryFrom memory(place.device ? *place.device : host_memory());
       if constexpr (planned == Planned::yes) {
-        if (plan || memory_budget > 0) {
-          const RunMemory memory = plan_memory(ctx, work);
+        if (plan || place.memory_budget > 0) {
+          const RunMemory needed = plan_memory(ctx, work);
           if (plan) {
-            home->post([home, number, deferred, memory, memory_budget](Napi::Env e) {
+            home->post([home, number, deferred, needed, budget = place.memory_budget](Napi::Env e) {
               home->end(number);
-              deferred.Resolve(addon::to_js(e, memory, memory_budget));
+              deferred.Resolve(addon::to_js(e, needed, budget));
             });
             return;
           }
-          check_budget(memory, memory_budget);
+          check_budget(needed, place.memory_budget);
         }
       }
       std::shared_ptr<Result> result;
       {
-        const MemoryLimit limit(memory_budget);
+        const MemoryLimit limit(place.memory_budget);
         const ScratchUse scratch;
         result = std::make_shared<Result>(work(ctx));
       }
@@ -107,6 +111,12 @@ Napi::Value run(Napi::Env env, const Control& control, int64_t memory_budget, Wo
   };
   Engine::instance().post(std::move(job));
   return deferred.Promise();
+}
+
+template <Planned planned = Planned::no, class Work, class ToJs>
+Napi::Value run(Napi::Env env, const Control& control, const Place& place, Work work, ToJs to_js) {
+  return run_where<planned>(
+      env, control, [place] { return place; }, std::move(work), std::move(to_js));
 }
 
 // Turns what a request's conversion throws into a rejected promise.

@@ -43,8 +43,8 @@ struct Edit {
   EditOp op;
   std::vector<T> value;
   T factor = 1;
-  // With op call: sees the selection, row after row, and may write to it. Runs while the engine
-  // thread waits.
+  // With op call: sees the selection, row after row, on the host, and may write to it. Runs while
+  // the engine thread waits.
   std::function<CallResult(Context&, const Tensor<T>&)> call;
   CallGradient gradient = CallGradient::unchanged;
 };

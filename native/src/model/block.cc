@@ -212,8 +212,9 @@ Var<T> Block<T>::mixture(int64_t layer, const Var<T>& in) {
   std::vector<Expert> experts;
   // Which experts a token goes to is not known while planning: the same for all needs the most.
   const bool planning = graph_.context().planning;
+  const Tensor<T> seen = to_host(graph_.context(), weights.value);
   const auto goes = [&](int64_t row, int64_t e) {
-    return all || (planning ? e < spec_.experts_per_token : weights.m().row(row)[e] != 0);
+    return all || (planning ? e < spec_.experts_per_token : seen.m.row(row)[e] != 0);
   };
   for (int64_t e = 0; e < spec_.experts; ++e) {
     std::vector<int32_t> rows;

@@ -45,8 +45,8 @@ Var<T> Decoder<T>::attend(int64_t layer, const Var<T>& q, const Var<T>& k, const
   std::vector<ops::Segment<T>>& segments = segments_;
   for (int64_t item = 0; cache_ && item < batch_.items(); ++item) {
     const int64_t row = batch_.offsets[item];
-    cache_->append(layer, item, k.m().row(row), v.m().row(row), batch_.length(item),
-                   graph_.context().planning);
+    cache_->append(graph_.context(), layer, item, k.m().row(row), v.m().row(row),
+                   batch_.length(item));
     segments[item].past_k = cache_->keys(layer, item);
     segments[item].past_v = cache_->values(layer, item);
   }
@@ -123,8 +123,11 @@ Var<T> Decoder<T>::run(const std::vector<int32_t>& rows, const Range<T>& range, 
   const bool prune = !range.stops() && range.first <= last &&
                      static_cast<int64_t>(rows.size()) < batch_.rows() &&
                      !taps_.wanted_after_attention(last);
-  Var<T> x = range.starts() ? graph_.constant(range.residual.reshaped(batch_.rows(), spec_.d_model))
-                            : embed_tokens(model_, graph_, taps_, batch_.tokens, positions_);
+  Var<T> x =
+      range.starts()
+          ? graph_.constant(
+                to_device(graph_.context(), range.residual).reshaped(batch_.rows(), spec_.d_model))
+          : embed_tokens(model_, graph_, taps_, batch_.tokens, positions_);
   const int64_t end = range.stops() ? range.last : spec_.layers;
   for (int64_t layer = range.first; layer < end; ++layer) {
     const std::vector<int32_t>* only = prune && layer == last ? &rows : nullptr;

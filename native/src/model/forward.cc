@@ -1,11 +1,14 @@
 #include "model/forward.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include "base/check.h"
+#include "ops/elementwise.h"
 #include "ops/linear.h"
 #include "ops/loss.h"
+#include "ops/objective.h"
 #include "ops/soft_cap.h"
 
 namespace keyheads {
@@ -60,6 +63,7 @@ ReadoutView<T> prepare(Context& ctx, const Readout& readout, int64_t rows, int64
   const auto size = static_cast<int64_t>(sizeof(T));
   const int64_t width = logits_width(readout, rows, vocab);
   if (ctx.planning) {
+    if (ctx.device) return {};  // the host's memory
     MemoryPlan::count(rows *
                       (width * size + (readout.argmax ? 4 : 0) + (readout.logsumexp ? size : 0)));
     return {};
@@ -70,20 +74,49 @@ ReadoutView<T> prepare(Context& ctx, const Readout& readout, int64_t rows, int64
   return {out.logits.data(), out.argmax.data(), out.logsumexp.data()};
 }
 
-// Objective residual: sum of weights[r, c] * x[rows[r], c].
 template <class T>
-void weigh_residual(const Var<T>& x, const Objective<T>& objective, BackwardResult<T>& result) {
-  if (x.grad) x.grad->tensor = Tensor<T>::zeros(x.rows(), x.cols());
-  for (size_t r = 0; r < objective.rows.size(); ++r) {
-    const T* weights = objective.weights.data() + static_cast<int64_t>(r) * x.cols();
-    double sum = 0;
-    for (int64_t c = 0; c < x.cols(); ++c) {
-      sum += static_cast<double>(weights[c]) * x.m().row(objective.rows[r])[c];
-      if (x.grad) x.grad->tensor.m.row(objective.rows[r])[c] += weights[c];
-    }
+int64_t width_of(const Objective<T>& objective) {
+  return objective.rows.empty() ? 0 : std::ssize(objective.weights) / std::ssize(objective.rows);
+}
+
+// An objective that is a weighted sum of what each row has; `ids` as in WeighColumns.
+template <class T>
+void weigh(Context& ctx, Mat<const T> x, const int32_t* ids, const Objective<T>& objective,
+           BackwardResult<T>& result) {
+  std::vector<double> sums(static_cast<size_t>(x.rows));
+  ops::weigh_columns(ctx, ops::WeighColumns<T>{.sums = sums.data(),
+                                               .x = x,
+                                               .ids = ids,
+                                               .weights = objective.weights.data(),
+                                               .width = width_of(objective)});
+  for (const double sum : sums) {
     result.per_row.push_back(static_cast<T>(sum));
     result.objective += sum;
   }
+}
+template <class T>
+Tensor<T> weigh_backward(Context& ctx, int64_t rows, int64_t cols, const int32_t* ids,
+                         const Objective<T>& objective) {
+  Tensor<T> dx = Tensor<T>::zeros(ctx, rows, cols);
+  ops::weigh_columns_backward(ctx, ops::WeighColumnsBackward<T>{.dx = dx.m,
+                                                                .ids = ids,
+                                                                .weights = objective.weights.data(),
+                                                                .width = width_of(objective)});
+  return dx;
+}
+
+// Objective residual: sum of weights[r, c] * x[rows[r], c].
+template <class T>
+void weigh_residual(Context& ctx, const Var<T>& x, const Objective<T>& objective,
+                    BackwardResult<T>& result) {
+  const int32_t* rows = objective.rows.data();
+  Tensor<T> read(std::ssize(objective.rows), x.cols());
+  ops::gather_rows(ctx, ops::GatherRows<T>{.y = read.m, .x = x.m(), .rows = rows});
+  weigh<T>(ctx, read.m, nullptr, objective, result);
+  if (!x.grad) return;
+  const Tensor<T> d = weigh_backward(ctx, read.rows(), read.cols(), nullptr, objective);
+  x.grad->tensor = Tensor<T>::zeros(ctx, x.rows(), x.cols());
+  ops::scatter_rows(ctx, ops::ScatterRows<T>{.y = x.grad->tensor.m, .x = d.m, .rows = rows});
 }
 
 // The gradient of an objective of logits; nothing where none is wanted.
@@ -100,21 +133,12 @@ Tensor<T> weigh_cross_entropy(Context& ctx, const Var<T>& logits, const Objectiv
 }
 
 template <class T>
-Tensor<T> weigh_logits(const Var<T>& logits, const Objective<T>& objective,
+Tensor<T> weigh_logits(Context& ctx, const Var<T>& logits, const Objective<T>& objective,
                        BackwardResult<T>& result) {
-  const int64_t rows = logits.rows();
-  const auto width = static_cast<int64_t>(objective.targets.size()) / rows;
-  Tensor<T> dlogits = logits.grad ? Tensor<T>::zeros(rows, logits.cols()) : Tensor<T>();
-  for (int64_t r = 0; r < rows; ++r) {
-    double sum = 0;
-    for (int64_t j = r * width; j < (r + 1) * width; ++j) {
-      sum += static_cast<double>(objective.weights[j]) * logits.m().row(r)[objective.targets[j]];
-      if (dlogits) dlogits.m.row(r)[objective.targets[j]] += objective.weights[j];
-    }
-    result.per_row[r] = static_cast<T>(sum);
-    result.objective += sum;
-  }
-  return dlogits;
+  const int32_t* ids = objective.targets.data();
+  weigh<T>(ctx, logits.m(), ids, objective, result);
+  if (!logits.grad) return {};
+  return weigh_backward(ctx, logits.rows(), logits.cols(), ids, objective);
 }
 
 // Objectives of logits, given the final norm of the rows. Capped logits keep their gradient's rule
@@ -125,7 +149,7 @@ void weigh_readout(Graph<T>& graph, const Model<T>& model, const Var<T>& normed,
   const Weights<T>& w = model.weights;
   const auto cap = static_cast<T>(model.spec.logit_cap);
   const bool entropy = objective.kind == ObjectiveKind::cross_entropy;
-  result.per_row.resize(static_cast<size_t>(normed.rows()));
+  if (entropy) result.per_row.resize(static_cast<size_t>(normed.rows()));
   T* terms = result.per_row.data();
   if (entropy && cap == 0) {
     graph.cross_entropy(normed, *w.unembed, w.unembed_bias, objective.targets.data(),
@@ -133,7 +157,7 @@ void weigh_readout(Graph<T>& graph, const Model<T>& model, const Var<T>& normed,
   } else {
     const Var<T> logits = graph.soft_cap(graph.linear(normed, *w.unembed, w.unembed_bias), cap);
     Tensor<T> dlogits = entropy ? weigh_cross_entropy(graph.context(), logits, objective, terms)
-                                : weigh_logits(logits, objective, result);
+                                : weigh_logits(graph.context(), logits, objective, result);
     if (logits.grad) logits.grad->tensor = std::move(dlogits);
   }
   for (size_t r = 0; entropy && r < result.per_row.size(); ++r) {
@@ -156,30 +180,40 @@ void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const
   const Parameter<T>* bias = model.weights.unembed_bias;
   const int64_t rows = normed.rows, vocab = unembed.n;
   const bool all = readout.logits == LogitsWanted::all;
-  if (readout.logits == LogitsWanted::tokens && !ctx.planning) {
+  if (readout.logits == LogitsWanted::tokens) {
     const int64_t width = readout.width();
     check_tokens(readout.tokens, vocab, "readout");
-    read_selected<T>(ctx, model, normed, readout.tokens, {out.logits, rows, width, width});
+    write_to_host<T>(ctx, {out.logits, rows, width, width}, [&](const Mat<T>& logits) {
+      read_selected<T>(ctx, model, normed, readout.tokens, logits);
+    });
   }
   if (!all && !readout.argmax && !readout.logsumexp) return;
   const int64_t chunk = all ? kLogitRows : readout_chunk(vocab);
   Tensor<T> scratch;
   if (!all) scratch = Tensor<T>(std::min(chunk, rows), vocab);
-  for (int64_t first = 0; first < rows && !ctx.planning; first += chunk) {
-    check_cancelled(ctx);
-    const int64_t n = std::min(chunk, rows - first);
-    T* data = scratch ? scratch.data() : out.logits + first * vocab;
-    const Mat<T> logits{data, n, vocab, vocab};
-    ops::linear(ctx, ops::Linear<T>{.y = logits,
-                                    .x = {normed.row(first), n, normed.cols, normed.stride},
-                                    .w = unembed,
-                                    .bias = bias ? bias->vector() : nullptr});
+  const auto read_rows = [&](int64_t first, const Mat<T>& logits) {
+    ops::linear(ctx,
+                ops::Linear<T>{.y = logits,
+                               .x = {normed.row(first), logits.rows, normed.cols, normed.stride},
+                               .w = unembed,
+                               .bias = bias ? bias->vector() : nullptr});
     cap_logits(ctx, model.spec, logits);
-    if (!readout.argmax && !readout.logsumexp) continue;
+    if (!readout.argmax && !readout.logsumexp) return;
     ops::row_summary(
         ctx, ops::RowSummary<T>{.argmax = readout.argmax ? out.argmax + first : nullptr,
                                 .logsumexp = readout.logsumexp ? out.logsumexp + first : nullptr,
                                 .logits = logits});
+  };
+  // A plan needs to see one of them only.
+  for (int64_t first = 0; first < (ctx.planning ? std::min(rows, chunk) : rows); first += chunk) {
+    check_cancelled(ctx);
+    const int64_t n = std::min(chunk, rows - first);
+    if (scratch) {
+      read_rows(first, {scratch.data(), n, vocab, vocab});
+    } else {
+      write_to_host<T>(ctx, {out.logits + first * vocab, n, vocab, vocab},
+                       [&](const Mat<T>& logits) { read_rows(first, logits); });
+    }
   }
 }
 
@@ -203,7 +237,7 @@ ForwardResult<T> forward(Context& ctx, const Model<T>& model, const Batch& batch
   }
   const Var<T> end = decoder.run(readout.rows, range);
   ForwardResult<T> result;
-  if (range.stops()) result.residual = Tensor<T>::copy_of(end.value);
+  if (range.stops()) result.residual = copy_of(ctx, end.value);
   if (readout.wanted) {
     const ReadoutView<T> to = prepare(ctx, readout, end.rows(), model.spec.vocab, result.readout);
     read_logits<T>(ctx, model, end.m(), readout, to);
@@ -250,7 +284,7 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
 
   BackwardResult<T> result;
   if (of_residual) {
-    weigh_residual(decoder.run({}, range), objective, result);
+    weigh_residual(ctx, decoder.run({}, range), objective, result);
   } else {
     const Var<T> normed = decoder.run(objective.rows, range, recompute);
     taps.check_all_fired();

@@ -162,7 +162,7 @@ Var<T> Graph<T>::add_factor(const Var<T>& y, const Var<T>& u, T factor) {
   tape_->record([this, sum = sum.shape(), u = u.shape(), factor] {
     if (!sum.grad->tensor) return;
     const Mat<const T> dy = sum.grad->tensor.m;
-    Tensor<T> du = Tensor<T>::zeros(dy.rows, dy.cols);
+    Tensor<T> du = Tensor<T>::zeros(ctx_, dy.rows, dy.cols);
     ops::add_scaled(ctx_, ops::AddScaled<T>{.y = du.m, .x = dy, .factor = factor});
     contribute<T>(ctx_, u, du.m);
   });
@@ -220,8 +220,8 @@ Var<T> Graph<T>::norm(const Var<T>& x, const Parameter<T>& gain, const Parameter
     tape_->record([this, x, y = y.shape(), mean, scale, &gain, gain_slices, bias_slices, kind] {
       if (!y.grad->tensor) return;
       const int64_t c = x.cols();
-      Tensor<T> dgain = gain_slices ? Tensor<T>::zeros(c, 1) : Tensor<T>();
-      Tensor<T> dbias = bias_slices ? Tensor<T>::zeros(c, 1) : Tensor<T>();
+      Tensor<T> dgain = gain_slices ? Tensor<T>::zeros(ctx_, c, 1) : Tensor<T>();
+      Tensor<T> dbias = bias_slices ? Tensor<T>::zeros(ctx_, c, 1) : Tensor<T>();
       bool accumulate = false;
       const Mat<T> dx = x.grad ? x.grad->target(x.rows(), c, accumulate) : Mat<T>{};
       ops::norm_backward(ctx_, ops::NormBackward<T>{.dx = dx,
@@ -254,7 +254,7 @@ typename Graph<T>::Scale Graph<T>::norm_scale(const Var<T>& x, const NormKind& k
   if (y.grad) {
     tape_->record([this, x, y, mean] {
       if (!y.grad->tensor) return;
-      Tensor<T> dx = Tensor<T>::zeros(x.rows(), x.cols());
+      Tensor<T> dx = Tensor<T>::zeros(ctx_, x.rows(), x.cols());
       ops::norm_scale_backward(ctx_, ops::NormScaleBackward<T>{.dx = dx.m,
                                                                .dscale = y.grad->tensor.data(),
                                                                .x = x.m(),
@@ -307,7 +307,8 @@ Var<T> Graph<T>::norm_affine(const Var<T>& n, const Parameter<T>& gain, const Pa
   if (y.grad) {
     tape_->record([this, n, y = y.shape(), &gain, gain_slices, bias_slices, kind] {
       if (!y.grad->tensor) return;
-      Tensor<T> dgain = Tensor<T>::zeros(n.cols(), 1), dbias = Tensor<T>::zeros(n.cols(), 1);
+      Tensor<T> dgain = Tensor<T>::zeros(ctx_, n.cols(), 1),
+                dbias = Tensor<T>::zeros(ctx_, n.cols(), 1);
       Tensor<T> dn(n.rows(), n.cols());
       ops::norm_affine_backward(ctx_, ops::NormAffineBackward<T>{.dnormalized = dn.m,
                                                                  .dgain = dgain.data(),

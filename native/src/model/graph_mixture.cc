@@ -56,7 +56,7 @@ void write_block(Context& ctx, const std::vector<int32_t>& rows, int64_t expert,
 template <class T>
 Var<T> Graph<T>::spread_experts(const std::vector<Expert>& experts, int64_t rows, int64_t count,
                                 int64_t width) {
-  Tensor<T> value = Tensor<T>::zeros(rows, count * width);
+  Tensor<T> value = Tensor<T>::zeros(ctx_, rows, count * width);
   bool wanted = false;
   for (const Expert& e : experts) {
     write_block<T>(ctx_, e.rows, e.index, e.y.m(), value.m);
@@ -85,7 +85,7 @@ Var<T> Graph<T>::expert_rows(const Var<T>& x, const Expert& expert) {
   if (y.grad) {
     tape_->record([this, x, y, rows = expert.rows, index = expert.index] {
       if (!y.grad->tensor) return;
-      Tensor<T> d = Tensor<T>::zeros(x.rows(), x.cols());
+      Tensor<T> d = Tensor<T>::zeros(ctx_, x.rows(), x.cols());
       write_block<T>(ctx_, rows, index, y.grad->tensor.m, d.m);
       contribute<T>(ctx_, x, d.m);
     });
@@ -95,7 +95,7 @@ Var<T> Graph<T>::expert_rows(const Var<T>& x, const Expert& expert) {
 
 template <class T>
 Var<T> Graph<T>::mix(const Var<T>& weights, const std::vector<Expert>& experts, int64_t width) {
-  Tensor<T> value = Tensor<T>::zeros(weights.rows(), width);
+  Tensor<T> value = Tensor<T>::zeros(ctx_, weights.rows(), width);
   bool wanted = weights.grad != nullptr;
   for (const Expert& e : experts) {
     ops::mix_expert(ctx_, ops::MixExpert<T>{.y = value.m,
@@ -109,7 +109,7 @@ Var<T> Graph<T>::mix(const Var<T>& weights, const std::vector<Expert>& experts, 
   if (y.grad) {
     tape_->record([this, weights, experts, y] {
       if (!y.grad->tensor) return;
-      Tensor<T> dweights = Tensor<T>::zeros(weights.rows(), weights.cols());
+      Tensor<T> dweights = Tensor<T>::zeros(ctx_, weights.rows(), weights.cols());
       for (const Expert& e : experts) {
         Tensor<T> d(e.y.rows(), e.y.cols());
         ops::mix_expert_backward(ctx_, ops::MixExpertBackward<T>{.dx = d.m,

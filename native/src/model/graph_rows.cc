@@ -34,7 +34,7 @@ Tensor<T> sum_rows(Context& ctx, Mat<const T> x, int64_t heads) {
 template <class T>
 Tensor<T> spread_rows(Context& ctx, Mat<const T> x, int64_t heads) {
   const int64_t e = x.cols / heads;
-  Tensor<T> y = Tensor<T>::zeros(x.rows * heads, x.cols);
+  Tensor<T> y = Tensor<T>::zeros(ctx, x.rows * heads, x.cols);
   ops::copy_blocks(ctx, ops::CopyBlocks<T>{.y = y.data(),
                                            .x = x.data,
                                            .rows = x.rows,
@@ -124,7 +124,7 @@ Var<T> Graph<T>::gather_rows(const Var<T>& x, const std::vector<int32_t>& rows) 
   if (y.grad) {
     tape_->record([this, x = x.shape(), y = y.shape(), rows] {
       if (!y.grad->tensor) return;
-      Tensor<T> dx = Tensor<T>::zeros(x.rows(), x.cols());
+      Tensor<T> dx = Tensor<T>::zeros(ctx_, x.rows(), x.cols());
       ops::scatter_rows(ctx_,
                         ops::ScatterRows<T>{.y = dx.m, .x = y.grad->tensor.m, .rows = rows.data()});
       contribute<T>(ctx_, x, dx.m);

@@ -24,20 +24,16 @@ class KvCache {
   }
 
   // Copies `rows` rows of one layer behind the sequence's length, which `advance` then moves.
-  // While a run is planned, its memory is allocated only.
-  void append(int64_t layer, int64_t sequence, const T* k, const T* v, int64_t rows,
-              bool planning = false) {
+  void append(Context& ctx, int64_t layer, int64_t sequence, const T* k, const T* v, int64_t rows) {
     Entry& e = layers_[layer][sequence];
     const int64_t needed = lengths_[sequence] + rows;
     if (!e.k || e.k.rows() < needed) {
       const int64_t capacity = needed + needed / 2 + 16;
-      grow(e.k, capacity, lengths_[sequence]);
-      grow(e.v, capacity, lengths_[sequence]);
+      grow(ctx, e.k, capacity, lengths_[sequence]);
+      grow(ctx, e.v, capacity, lengths_[sequence]);
     }
-    if (planning) return;
-    const auto bytes = static_cast<size_t>(rows * width_) * sizeof(T);
-    std::memcpy(e.k.m.row(lengths_[sequence]), k, bytes);
-    std::memcpy(e.v.m.row(lengths_[sequence]), v, bytes);
+    copy_bytes(ctx, e.k.m.row(lengths_[sequence]), k, bytes_of(rows));
+    copy_bytes(ctx, e.v.m.row(lengths_[sequence]), v, bytes_of(rows));
   }
   void advance(int64_t sequence, int64_t rows) { lengths_[sequence] += rows; }
 
@@ -46,11 +42,10 @@ class KvCache {
     Tensor<T> k, v;
   };
 
-  void grow(Tensor<T>& t, int64_t capacity, int64_t used) {
+  size_t bytes_of(int64_t rows) const { return static_cast<size_t>(rows * width_) * sizeof(T); }
+  void grow(Context& ctx, Tensor<T>& t, int64_t capacity, int64_t used) {
     Tensor<T> larger(capacity, width_);
-    if (used > 0) {
-      std::memcpy(larger.data(), t.data(), static_cast<size_t>(used * width_) * sizeof(T));
-    }
+    copy_bytes(ctx, larger.data(), t.data(), bytes_of(used));
     t = larger;
   }
 

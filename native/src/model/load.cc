@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "ops/pack_stored.h"
 
@@ -12,6 +13,8 @@ namespace {
 
 // What a thread reads before it packs: stays in the second-level cache.
 constexpr int64_t kPieceBytes = 512 << 10;
+// What is read before a device packs it.
+constexpr int64_t kStagingBytes = 64 << 20;
 
 struct Dtype {
   const char* name;
@@ -75,6 +78,7 @@ class Loader {
 
   void load() {
     file_.fetch(source_.offset, matrix_.first * matrix_.second * dtype_.bytes);
+    if (ctx_.device) return load_to_device();
     source_.transpose ? load_columns() : load_rows();
   }
 
@@ -88,14 +92,21 @@ class Loader {
     parallel_for(ctx_, last - first, [&](int64_t i) {
       const int64_t begin = std::max((first + i) * piece, source_.rows[0]) - source_.rows[0];
       const int64_t end = std::min((first + i + 1) * piece, source_.rows[1]) - source_.rows[0];
-      auto* buffer = scratch((end - begin) * line);
-      if (!buffer) return;
-      for_runs(source_, begin, end, [&](int64_t n, int64_t count, int64_t index) {
-        file_.read(source_.offset + index * line, count * line, buffer + (n - begin) * line);
-      });
-      const bool vector = w_.k == 1;
-      pack(buffer, begin, end - begin, 0, w_.k, vector ? 1 : w_.k, vector ? w_.n : 1);
+      if (auto* buffer = scratch((end - begin) * line)) {
+        read_rows(buffer, begin, end);
+        pack_rows(buffer, begin, end);
+      }
     });
+  }
+  void read_rows(char* buffer, int64_t begin, int64_t end) const {
+    const int64_t line = w_.k * dtype_.bytes;
+    for_runs(source_, begin, end, [&](int64_t n, int64_t count, int64_t index) {
+      file_.read(source_.offset + index * line, count * line, buffer + (n - begin) * line);
+    });
+  }
+  void pack_rows(const char* buffer, int64_t begin, int64_t end) const {
+    const bool vector = w_.k == 1;
+    pack(buffer, begin, end - begin, 0, w_.k, vector ? 1 : w_.k, vector ? w_.n : 1);
   }
 
   // Stored rows are the weight's columns: pieces of columns, and of those the rows of this slot.
@@ -104,13 +115,40 @@ class Loader {
     const int64_t piece = std::max<int64_t>(1, kPieceBytes / (2 * line)) * 2;
     parallel_for(ctx_, (w_.k + piece - 1) / piece, [&](int64_t i) {
       const int64_t col = i * piece, cols = std::min(piece, w_.k - col);
-      auto* buffer = scratch(cols * line);
-      if (!buffer) return;
-      file_.read(source_.offset + col * line, cols * line, buffer);
-      for_runs(source_, 0, rows_, [&](int64_t n, int64_t count, int64_t index) {
-        pack(buffer + index * dtype_.bytes, n, count, col, cols, 1, matrix_.second);
-      });
+      if (auto* buffer = scratch(cols * line)) {
+        file_.read(source_.offset + col * line, cols * line, buffer);
+        pack_columns(buffer, col, cols);
+      }
     });
+  }
+  void pack_columns(const char* buffer, int64_t col, int64_t cols) const {
+    for_runs(source_, 0, rows_, [&](int64_t n, int64_t count, int64_t index) {
+      pack(buffer + index * dtype_.bytes, n, count, col, cols, 1, matrix_.second);
+    });
+  }
+
+  // A device packs one large piece at a time, which all threads read.
+  void load_to_device() {
+    const int64_t line = (source_.transpose ? matrix_.second : w_.k) * dtype_.bytes;
+    const int64_t lines = source_.transpose ? w_.k : rows_;
+    const int64_t piece = std::max<int64_t>(1, kStagingBytes / (2 * line)) * 2;
+    const MemoryFrom host(host_memory());
+    const auto staging =
+        allocate(static_cast<size_t>(std::min(piece, lines) * line), Purpose::scratch);
+    auto* const buffer = static_cast<char*>(staging.get());
+    for (int64_t first = 0; first < lines; first += piece) {
+      check_cancelled(ctx_);
+      const int64_t last = std::min(lines, first + piece);
+      const int64_t part = std::max<int64_t>(1, kPieceBytes / line);
+      parallel_for(ctx_, (last - first + part - 1) / part, [&](int64_t i) {
+        const int64_t begin = first + i * part, end = std::min(last, begin + part);
+        char* to = buffer + (begin - first) * line;
+        source_.transpose ? file_.read(source_.offset + begin * line, (end - begin) * line, to)
+                          : read_rows(to, begin, end);
+      });
+      source_.transpose ? pack_columns(buffer, first, last - first)
+                        : pack_rows(buffer, first, last);
+    }
   }
 
   // Null once the call is cancelled: what is left to do is then skipped.
@@ -178,8 +216,8 @@ void check_sources(Files& files, const SlotRef& ref, int64_t n, int64_t k,
 template <class T>
 void load_weight(Context& ctx, Files& files, const std::vector<const TensorSource*>& parts,
                  const Weight<T>& w) {
-  w.visit([](const auto& panels) {
-    if (panels.n % kPanel == 0) return;
+  w.visit([&](const auto& panels) {
+    if (ctx.device || panels.n % kPanel == 0) return;
     auto* last = panels.panel(panels.count() - 1);  // its rows beyond n stay zero
     std::memset(static_cast<void*>(last), 0,
                 static_cast<size_t>(panels.depth() * kPanel) * sizeof *last);

@@ -14,11 +14,9 @@ namespace {
 constexpr int64_t kFirstPositions = 512;
 
 template <class T>
-RotaryTables<T> make_tables(Context& ctx, const Spec& spec, int64_t length) {
-  const auto half = static_cast<int64_t>(spec.inverse_frequencies.size());
-  RotaryTables<T> tables{Tensor<T>(length, half), Tensor<T>(length, half)};
-  if (ctx.planning) return tables;
+void fill_tables(Context& ctx, const Spec& spec, const RotaryTables<T>& tables) {
   constexpr int64_t kPositions = 64;  // a chunk's
+  const int64_t length = tables.length(), half = tables.cosines.cols();
   parallel_for(ctx, (length + kPositions - 1) / kPositions, [&](int64_t chunk) {
     const int64_t end = std::min(length, (chunk + 1) * kPositions);
     for (int64_t p = chunk * kPositions; p < end; ++p) {
@@ -29,7 +27,19 @@ RotaryTables<T> make_tables(Context& ctx, const Spec& spec, int64_t length) {
       }
     }
   });
-  return tables;
+}
+
+// Computed on the host, wherever they are needed.
+template <class T>
+RotaryTables<T> make_tables(Context& ctx, const Spec& spec, int64_t length) {
+  const auto half = static_cast<int64_t>(spec.inverse_frequencies.size());
+  RotaryTables<T> tables;
+  {
+    const MemoryFrom host(host_memory());
+    tables = {Tensor<T>(length, half), Tensor<T>(length, half)};
+  }
+  if (!ctx.planning) fill_tables(ctx, spec, tables);
+  return {to_device(ctx, tables.cosines), to_device(ctx, tables.sines)};
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "ops/blocks.h"
+
 namespace keyheads {
 
 void Selection::add(int64_t offset, int64_t length) {
@@ -28,6 +30,13 @@ std::vector<std::pair<int64_t, int64_t>> runs_of(const std::vector<int32_t>& col
     }
   }
   return runs;
+}
+
+template <class T>
+Tensor<T> copy_of(Context& ctx, const Tensor<T>& value) {
+  Tensor<T> copy(value.rows(), value.cols());
+  ops::copy_rows<T>(ctx, copy.m, value.m);
+  return copy;
 }
 
 template <class T>
@@ -109,6 +118,7 @@ void apply_edit_gradient(Context& ctx, const Selection& where, EditOp op, T fact
 }
 
 #define INSTANTIATE(T)                                                                   \
+  template Tensor<T> copy_of(Context&, const Tensor<T>&);                                \
   template Tensor<T> gather(Context&, const Selection&, const Tensor<T>&);               \
   template void apply_edit(Context&, const Selection&, EditOp, const std::vector<T>&, T, \
                            const Tensor<T>&);                                            \

@@ -23,6 +23,9 @@ struct Selection {
 // [first, length] of consecutive numbers.
 std::vector<std::pair<int64_t, int64_t>> runs_of(const std::vector<int32_t>& columns);
 
+template <class T>
+Tensor<T> copy_of(Context& ctx, const Tensor<T>& value);
+
 // (1, size): what is selected, in order.
 template <class T>
 Tensor<T> gather(Context& ctx, const Selection& chosen, const Tensor<T>& value);

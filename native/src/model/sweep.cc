@@ -22,13 +22,7 @@ class Sweep {
   SweepResult<T> run() {
     const int64_t items = request_.batch.items();
     const int64_t variants = std::ssize(request_.variants);
-    prepare(result_.base, items);
-    prepare(result_.variants, variants * items);
-    for (size_t c = 0; c < request_.captures.size(); ++c) {
-      const int64_t size = planner_.captured(static_cast<int64_t>(c)).size();
-      result_.base_captures.emplace_back(1, size);
-      result_.captures.emplace_back(variants, size);
-    }
+    make_room(items, variants);
     for (int64_t first = 0; first < items;) {
       const int64_t last = items_from(first);
       run_items({request_.batch, first, last});
@@ -39,12 +33,25 @@ class Sweep {
   }
 
  private:
+  // Results are the host's, wherever the run is.
+  void make_room(int64_t items, int64_t variants) {
+    const MemoryFrom host(host_memory());
+    prepare(result_.base, items);
+    prepare(result_.variants, variants * items);
+    for (size_t c = 0; c < request_.captures.size(); ++c) {
+      const int64_t size = planner_.captured(static_cast<int64_t>(c)).size();
+      result_.base_captures.emplace_back(1, size);
+      result_.captures.emplace_back(variants, size);
+    }
+  }
+
   void prepare(SweepReadout<T>& out, int64_t rows) {
     const Readout& readout = request_.readout;
     const int64_t items = request_.batch.items();
     const int64_t width = logits_width(readout, items, model_.spec.vocab);
     if (width > 0) out.logits = Tensor<T>(rows, width);
     if (ctx_.planning) {
+      if (ctx_.device) return;
       const auto size = static_cast<int64_t>(sizeof(T));
       return MemoryPlan::count(rows * ((readout.argmax ? 4 : 0) + (readout.logsumexp ? size : 0)));
     }
@@ -110,7 +117,7 @@ class Sweep {
               result_.base.logsumexp.begin() + items.first);
     for (size_t c = 0; c < base.captures.size(); ++c) {
       const Selected& where = planner_.captured(static_cast<int64_t>(c));
-      const Tensor<T>& from = base.captures[c];
+      const Tensor<T> from = to_host(ctx_, base.captures[c]);
       const int64_t start = where.first_number(items.first);
       std::copy_n(from.data(), from.size(), result_.base_captures[c].data() + start);
       for (int64_t v = 0; v < variants; ++v) {

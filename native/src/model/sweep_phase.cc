@@ -16,7 +16,8 @@ template <class T>
 SweepPhase<T>::SweepPhase(const Model<T>& model, Graph<T>& graph, const SweepRequest<T>& request,
                           const SweepPlanner<T>& planner, const SweepRows& rows,
                           const HookRange& range)
-    : request_(request),
+    : ctx_(graph.context()),
+      request_(request),
       planner_(planner),
       rows_(rows),
       range_(range),
@@ -116,11 +117,12 @@ void SweepPhase<T>::add_capture(size_t index) {
 template <class T>
 void SweepPhase<T>::store(SweepResult<T>& result) const {
   taps.check_all_fired();
-  if (MemoryPlan::active()) return;
+  if (ctx_.planning) return;
   for (size_t i = 0; i < captured_.size(); ++i) {
     const bool pattern = planner_.captured(static_cast<int64_t>(captured_[i].index)).columns() == 0;
-    pattern ? store_patterns(captured_[i], taps.captures[i], result)
-            : store_rows(captured_[i], taps.captures[i], result);
+    const Tensor<T> values = to_host(ctx_, taps.captures[i]);
+    pattern ? store_patterns(captured_[i], values, result)
+            : store_rows(captured_[i], values, result);
   }
 }
 

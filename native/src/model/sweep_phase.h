@@ -54,7 +54,7 @@ class SweepPhase {
   // Those of attn_in, q_input, k_input and v_input, which `block` knows of only where captures
   // there must see them.
   const std::vector<Edit<T>>& input_edits() const { return input_edits_; }
-  // Puts what was captured where it belongs.
+  // Puts what was captured where it belongs, on the host.
   void store(SweepResult<T>& result) const;
 
  private:
@@ -69,6 +69,7 @@ class SweepPhase {
   void store_patterns(const Captured& captured, const Tensor<T>& from,
                       SweepResult<T>& result) const;
 
+  Context& ctx_;
   const SweepRequest<T>& request_;
   const SweepPlanner<T>& planner_;
   const SweepRows& rows_;

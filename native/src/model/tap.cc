@@ -234,14 +234,14 @@ Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const Patter
   }
   Var<T> y = x;
   if (!in_place) {
-    y = {Tensor<T>::copy_of(x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
+    y = {copy_of(ctx_, x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
   }
   apply_edit(ctx_, where, e.op, e.value, e.factor, y.value);
   if (!tape || !x.grad) return y;
 
   tape->record([this, x = x.shape(), y = y.shape(), where, op = e.op, factor = e.factor] {
     if (!y.grad->tensor) return;
-    Tensor<T> d = Tensor<T>::copy_of(y.grad->tensor);
+    Tensor<T> d = copy_of(ctx_, y.grad->tensor);
     apply_edit_gradient(ctx_, where, op, factor, d);
     contribute<T>(ctx_, x, d.m);
   });
@@ -251,12 +251,16 @@ Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const Patter
 template <class T>
 Var<T> Taps<T>::call(Tape* tape, const Edit<T>& e, const Var<T>& x, const PatternLayout* pattern) {
   const Selection where = select(e.site, x.cols(), pattern);
-  Var<T> y{Tensor<T>::copy_of(x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
+  Var<T> y{copy_of(ctx_, x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
   // the selection may be the whole value, in its order
   const bool whole = where.size == x.value.size();
   const Tensor<T> values = whole ? y.value : gather(ctx_, where, x.value);
   CallResult result{};
-  if (!ctx_.planning) result = e.call(ctx_, values);
+  if (!ctx_.planning) {
+    const Tensor<T> seen = to_host(ctx_, values);
+    result = e.call(ctx_, seen);
+    if (ctx_.device) bytes_from_host(ctx_, values.data(), seen.data(), seen.bytes());
+  }
   if (!whole) {
     ops::scatter_spans(ctx_, ops::ScatterSpans<T>{.y = y.value.data(),
                                                   .x = values.data(),
@@ -267,7 +271,7 @@ Var<T> Taps<T>::call(Tape* tape, const Edit<T>& e, const Var<T>& x, const Patter
 
   tape->record([this, x, y, where, result, gradient = e.gradient] {
     if (!y.grad->tensor) return;
-    Tensor<T> d = Tensor<T>::copy_of(y.grad->tensor);
+    Tensor<T> d = copy_of(ctx_, y.grad->tensor);
     if (gradient == CallGradient::unchanged && result == CallResult::replaced) {
       apply_edit_gradient<T>(ctx_, where, EditOp::zero, 1, d);
     } else if (gradient == CallGradient::unchanged) {
@@ -307,7 +311,7 @@ Var<T> Taps<T>::tap(Tape* tape, Hook hook, int64_t layer, Var<T> x, const Patter
   // A node of its own, so that its gradient is the sum over everything that reads it.
   Var<T> y{x.value, std::make_shared<Grad<T>>()};
   tape->record([this, x, y, hook, layer, pattern] {
-    if (!y.grad->tensor) y.grad->tensor = Tensor<T>::zeros(y.rows(), y.cols());
+    if (!y.grad->tensor) y.grad->tensor = Tensor<T>::zeros(ctx_, y.rows(), y.cols());
     for (const size_t i : gradients_at_.at({hook, layer})) {
       gradients[i] = copy_out(gradient_sites_[i], y.grad->tensor, pattern);
     }

@@ -1,21 +1,30 @@
 #include "model/weights.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/check.h"
+#include "base/tensor.h"
 #include "ops/linear.h"
 
 namespace keyheads {
 namespace {
 
+// Panels have whole panels of rows, which devices do without.
 template <class T>
-std::shared_ptr<Parameter<T>> make_parameter(const SlotRef& ref, int64_t rows, int64_t cols,
-                                             Storage storage) {
+int64_t bytes_of(const Context& ctx, const Weight<T>& w) {
+  if (!ctx.device) return w.bytes();
+  const auto element =
+      static_cast<int64_t>(w.storage == Storage::bf16 ? sizeof(uint16_t) : sizeof(T));
+  return w.n * w.k * element;
+}
+
+template <class T>
+std::shared_ptr<Parameter<T>> make_parameter(const Context& ctx, const SlotRef& ref, int64_t rows,
+                                             int64_t cols, Storage storage) {
   auto p = std::make_shared<Parameter<T>>();
   p->ref = ref;
   p->w = {nullptr, rows, cols, cols == 1 ? Storage::full : storage};
-  p->hold = allocate(static_cast<size_t>(p->w.bytes()), Purpose::weights);
+  p->hold = allocate(static_cast<size_t>(bytes_of(ctx, p->w)), Purpose::weights);
   p->w.data = p->hold.get();
   return p;
 }
@@ -24,12 +33,20 @@ std::shared_ptr<Parameter<T>> make_parameter(const SlotRef& ref, int64_t rows, i
 
 template <class T>
 void read_parameter(Context& ctx, const Parameter<T>& p, T* out) {
-  ops::unpack(ctx, ops::Unpack<T>{.matrix = {out, p.w.n, p.w.k, p.w.k}, .w = p.w});
+  write_to_host<T>(ctx, {out, p.w.n, p.w.k, p.w.k}, [&](const Mat<T>& matrix) {
+    ops::unpack(ctx, ops::Unpack<T>{.matrix = matrix, .w = p.w});
+  });
 }
 
 template <class T>
 void write_parameter(Context& ctx, const Parameter<T>& p, const T* values) {
-  ops::pack(ctx, ops::Pack<T>{.w = p.w, .matrix = {values, p.w.n, p.w.k, p.w.k}});
+  const auto pack = [&](const T* from) {
+    ops::pack(ctx, ops::Pack<T>{.w = p.w, .matrix = {from, p.w.n, p.w.k, p.w.k}});
+  };
+  if (!ctx.device) return pack(values);
+  const Tensor<T> there(p.w.n, p.w.k);
+  bytes_from_host(ctx, there.data(), values, there.bytes());
+  pack(there.data());
 }
 
 template <class T>
@@ -49,7 +66,7 @@ Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSour
     }
     check_cancelled(ctx);
     check_sources(files, ref, shape.rows, shape.cols, found->second);
-    auto parameter = make_parameter<T>(ref, shape.rows, shape.cols, storage);
+    auto parameter = make_parameter<T>(ctx, ref, shape.rows, shape.cols, storage);
     if (!ctx.planning) load_weight(ctx, files, found->second, parameter->w);
     given.erase(found);
     if (ctx.progress) ctx.progress(++done, total);
@@ -119,18 +136,16 @@ std::shared_ptr<const Parameter<T>> Weights<T>::share(const SlotRef& ref) const 
 }
 
 template <class T>
-Parameter<T>& Weights<T>::add(const SlotRef& ref, int64_t rows, int64_t cols) {
+Parameter<T>& Weights<T>::add(Context& ctx, const SlotRef& ref, int64_t rows, int64_t cols) {
   if (find(ref)) fail("BAD_ARGUMENT", "this model has ", describe(ref), " already");
-  auto parameter = make_parameter<T>(ref, rows, cols, Storage::full);
-  if (!MemoryPlan::active()) {
-    std::memset(parameter->w.data, 0, static_cast<size_t>(parameter->w.bytes()));
-  }
+  auto parameter = make_parameter<T>(ctx, ref, rows, cols, Storage::full);
+  zero_bytes(ctx, parameter->w.data, static_cast<size_t>(bytes_of(ctx, parameter->w)));
   additions_.push_back(ref);
   return *(all_[ref] = std::move(parameter));
 }
 
 template <class T>
-void Weights<T>::add_low_rank(const SlotRef& ref, int64_t rank, double scale) {
+void Weights<T>::add_low_rank(Context& ctx, const SlotRef& ref, int64_t rank, double scale) {
   const Parameter<T>& w = at(ref);
   if (ref.layer < 0 || w.w.k == 1 || w.low_rank) {
     fail("BAD_ARGUMENT", describe(ref), " cannot be given low-rank factors: ",
@@ -140,17 +155,17 @@ void Weights<T>::add_low_rank(const SlotRef& ref, int64_t rank, double scale) {
     fail("BAD_ARGUMENT", "rank ", rank, " of ", describe(ref), ": expected 1 to ",
          std::min(w.w.n, w.w.k));
   }
-  const Parameter<T>& a = add({ref.slot + ".loraA", ref.layer, ref.expert}, rank, w.w.k);
-  const Parameter<T>& b = add({ref.slot + ".loraB", ref.layer, ref.expert}, w.w.n, rank);
+  const Parameter<T>& a = add(ctx, {ref.slot + ".loraA", ref.layer, ref.expert}, rank, w.w.k);
+  const Parameter<T>& b = add(ctx, {ref.slot + ".loraB", ref.layer, ref.expert}, w.w.n, rank);
   all_.at(ref)->low_rank = LowRank<T>{&a, &b, static_cast<T>(scale)};
 }
 
 template <class T>
-void Weights<T>::add_z_offset(int64_t layer, int64_t width) {
+void Weights<T>::add_z_offset(Context& ctx, int64_t layer, int64_t width) {
   if (layer < 0 || layer >= static_cast<int64_t>(layers.size())) {
     fail("BAD_ARGUMENT", "layer ", layer, ": expected 0 to ", layers.size() - 1);
   }
-  layers[static_cast<size_t>(layer)].z_offset = &add({"zOffset", layer}, width, 1);
+  layers[static_cast<size_t>(layer)].z_offset = &add(ctx, {"zOffset", layer}, width, 1);
 }
 
 template <class T>

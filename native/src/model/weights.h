@@ -73,8 +73,8 @@ class Weights {
   // Additions that begin as zero: factors slot.loraA and slot.loraB of a layer's matrix, where A is
   // for the caller to fill, or a layer's zOffset. Kept in full, whatever the model's storage.
   // Throws BAD_ARGUMENT where there is one already.
-  void add_low_rank(const SlotRef& ref, int64_t rank, double scale);
-  void add_z_offset(int64_t layer, int64_t width);
+  void add_low_rank(Context& ctx, const SlotRef& ref, int64_t rank, double scale);
+  void add_z_offset(Context& ctx, int64_t layer, int64_t width);
   // Takes all of them away.
   void remove_additions();
 
@@ -82,7 +82,7 @@ class Weights {
   std::vector<LayerWeights<T>> layers;
 
  private:
-  Parameter<T>& add(const SlotRef& ref, int64_t rows, int64_t cols);
+  Parameter<T>& add(Context& ctx, const SlotRef& ref, int64_t rows, int64_t cols);
 
   std::map<SlotRef, std::shared_ptr<Parameter<T>>> all_;
   std::vector<SlotRef> additions_;

@@ -1,22 +1,15 @@
 #pragma once
-#include "ops/op.h"
+#include "ops/slices.h"
 
 namespace keyheads::ops {
 
 // out[0] = sum of squares, in chunks of a fixed size, in double
 template <class T>
 struct SumOfSquares {
-  double* out;  // =
+  double* out;  // host  =
   const T* x;   // (count)
   int64_t count;
 };
-
-// What W[row, col] is before it was rounded: its master, unless the weight was written since.
-KEYHEADS_INLINE float master_value(const Panels<Bf16Pair>& w, int64_t row, int64_t col,
-                                   float master) {
-  const float stored = read_element(w, row, col);
-  return Bf16Pair::widen(round_to_bf16(master) << 16) == stored ? master : stored;
-}
 
 // One step on one slice of a packed weight (Loshchilov and Hutter 2019):
 //   g = factor * gradient;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2

@@ -58,7 +58,7 @@ void adamw_impl(Context& ctx, const AdamW<T>& a) {
             T* p = a.master + r * columns + first;
             for (int64_t c = 0; c < count; ++c) {
               const int64_t row = a.n0 + r, col = a.k0 + first + c;
-              p[c] = master_value(w, row, col, p[c]) * keep - change[c];
+              p[c] = master_value(read_element(w, row, col), p[c]) * keep - change[c];
               write_element(w, row, col, p[c]);
             }
             continue;

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "ops/adamw.h"
+#include "ops/slices.h"
 
 namespace keyheads {
 namespace {
@@ -14,18 +15,26 @@ bool overlap(const Slice& a, const Slice& b) {
 }
 
 template <class T>
-void fill(Tensor<T>& tensor, const std::vector<T>& from, const Slice& slice, const char* what) {
+void fill(Context& ctx, const Tensor<T>& tensor, const std::vector<T>& from, const Slice& slice,
+          const char* what) {
   if (static_cast<int64_t>(from.size()) != tensor.size()) {
     fail("BAD_ARGUMENT", "trainer state: ", what, " of ", describe(slice.ref), " has ", from.size(),
          " numbers, expected ", tensor.size());
   }
-  std::copy(from.begin(), from.end(), tensor.data());
+  bytes_from_host(ctx, tensor.data(), from.data(), tensor.bytes());
+}
+
+template <class T>
+std::vector<T> values_of(Context& ctx, const Tensor<T>& tensor) {
+  std::vector<T> values(static_cast<size_t>(tensor.size()));
+  bytes_to_host(ctx, values.data(), tensor.data(), tensor.bytes());
+  return values;
 }
 
 }  // namespace
 
 template <class T>
-Trainer<T>::Trainer(std::shared_ptr<Model<T>> model, const std::vector<Slice>& slices)
+Trainer<T>::Trainer(Context& ctx, std::shared_ptr<Model<T>> model, const std::vector<Slice>& slices)
     : model_(std::move(model)) {
   for (size_t i = 0; i < slices.size(); ++i) {
     const Slice& s = slices[i];
@@ -41,13 +50,9 @@ Trainer<T>::Trainer(std::shared_ptr<Model<T>> model, const std::vector<Slice>& s
       }
     }
     const int64_t rows = s.n1 - s.n0, cols = s.k1 - s.k0;
-    states_.push_back({s, parameter, Tensor<T>::zeros(rows, cols), Tensor<T>::zeros(rows, cols),
-                       Tensor<T>::zeros(rows, cols), Tensor<T>()});
-    if (p.w.storage == Storage::bf16) {
-      Tensor<T> values = Tensor<T>::zeros(rows, cols);
-      states_.back().master = values;
-      read_values(states_.back(), values.data());
-    }
+    const auto zeros = [&] { return Tensor<T>::zeros(ctx, rows, cols); };
+    states_.push_back({s, parameter, zeros(), zeros(), zeros(), Tensor<T>()});
+    if (p.w.storage == Storage::bf16) states_.back().master = read_values(ctx, states_.back());
     map_[&p].push_back({s.n0, s.n1, s.k0, s.k1, states_.back().gradient.m});
   }
 }
@@ -79,7 +84,7 @@ UpdateResult Trainer<T>::update(Context& ctx, const UpdateRequest& r) {
   }
   const double norm = std::sqrt(squares) * std::abs(r.gradient_scale);
   if (!std::isfinite(norm)) {
-    for (State& s : states_) std::fill_n(s.gradient.data(), s.gradient.size(), T(0));
+    for (State& s : states_) zero_bytes(ctx, s.gradient.data(), s.gradient.bytes());
     fail("NON_FINITE", "the gradient's norm is ", norm, " at step ", step_ + 1,
          "; no weight was changed; use a smaller learning rate or look at the batch");
   }
@@ -107,49 +112,31 @@ UpdateResult Trainer<T>::update(Context& ctx, const UpdateRequest& r) {
 }
 
 template <class T>
-TrainerState<T> Trainer<T>::read() const {
+TrainerState<T> Trainer<T>::read(Context& ctx) const {
   TrainerState<T> out;
   out.step = step_;
   for (const State& s : states_) {
-    const auto copy = [](const Tensor<T>& t) {
-      return std::vector<T>(t.data(), t.data() + t.size());
-    };
-    out.gradients.push_back(copy(s.gradient));
-    out.first_moments.push_back(copy(s.m));
-    out.second_moments.push_back(copy(s.v));
-    auto& values = out.values.emplace_back(static_cast<size_t>(s.gradient.size()));
-    read_values(s, values.data());
+    out.gradients.push_back(values_of(ctx, s.gradient));
+    out.first_moments.push_back(values_of(ctx, s.m));
+    out.second_moments.push_back(values_of(ctx, s.v));
+    out.values.push_back(values_of(ctx, read_values(ctx, s)));
   }
   return out;
 }
 
 template <class T>
-void Trainer<T>::read_values(const State& s, T* out) {
-  s.parameter->w.visit([&]<class E>(const Panels<E>& w) {
-    for (int64_t n = s.slice.n0, i = 0; n < s.slice.n1; ++n) {
-      for (int64_t k = s.slice.k0; k < s.slice.k1; ++k, ++i) {
-        if constexpr (kPerElement < E >> 1) {
-          out[i] = ops::master_value(w, n, k, s.master.data()[i]);
-        } else {
-          out[i] = w.at(n, k);
-        }
-      }
-    }
-  });
+Tensor<T> Trainer<T>::read_values(Context& ctx, const State& s) {
+  Tensor<T> values(s.gradient.rows(), s.gradient.cols());
+  ops::read_slice(ctx, ops::ReadSlice<T>{.out = values.m,
+                                         .w = s.parameter->w,
+                                         .n0 = s.slice.n0,
+                                         .k0 = s.slice.k0,
+                                         .master = s.master.data()});
+  return values;
 }
 
 template <class T>
-void Trainer<T>::write_values(State& s, const T* values) {
-  if (s.master) std::copy_n(values, s.master.size(), s.master.data());
-  s.parameter->w.visit([&](const auto& w) {
-    for (int64_t n = s.slice.n0, i = 0; n < s.slice.n1; ++n) {
-      for (int64_t k = s.slice.k0; k < s.slice.k1; ++k, ++i) write_element(w, n, k, values[i]);
-    }
-  });
-}
-
-template <class T>
-void Trainer<T>::write(const TrainerState<T>& state) {
+void Trainer<T>::write(Context& ctx, const TrainerState<T>& state) {
   const size_t count = states_.size();
   if (state.gradients.size() != count || state.first_moments.size() != count ||
       state.second_moments.size() != count || state.values.size() != count) {
@@ -157,14 +144,14 @@ void Trainer<T>::write(const TrainerState<T>& state) {
   }
   for (size_t i = 0; i < count; ++i) {
     State& s = states_[i];
-    fill(s.gradient, state.gradients[i], s.slice, "gradient");
-    fill(s.m, state.first_moments[i], s.slice, "first moment");
-    fill(s.v, state.second_moments[i], s.slice, "second moment");
-    if (static_cast<int64_t>(state.values[i].size()) != s.gradient.size()) {
-      fail("BAD_ARGUMENT", "trainer state: value of ", describe(s.slice.ref), " has ",
-           state.values[i].size(), " numbers, expected ", s.gradient.size());
-    }
-    write_values(s, state.values[i].data());
+    fill(ctx, s.gradient, state.gradients[i], s.slice, "gradient");
+    fill(ctx, s.m, state.first_moments[i], s.slice, "first moment");
+    fill(ctx, s.v, state.second_moments[i], s.slice, "second moment");
+    const Tensor<T> values = s.master ? s.master : Tensor<T>(s.gradient.rows(), s.gradient.cols());
+    fill(ctx, values, state.values[i], s.slice, "value");
+    ops::write_slice(
+        ctx, ops::WriteSlice<T>{
+                 .w = s.parameter->w, .values = values.m, .n0 = s.slice.n0, .k0 = s.slice.k0});
   }
   step_ = state.step;
 }

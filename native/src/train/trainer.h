@@ -32,7 +32,7 @@ template <class T>
 class Trainer {
  public:
   // Keeps the model alive.
-  Trainer(std::shared_ptr<Model<T>> model, const std::vector<Slice>& slices);
+  Trainer(Context& ctx, std::shared_ptr<Model<T>> model, const std::vector<Slice>& slices);
 
   // `range` may start behind layers without slices; see `backward` for `recompute`.
   BackwardResult<T> accumulate(Context& ctx, const Batch& batch, const std::vector<Edit<T>>& edits,
@@ -40,8 +40,8 @@ class Trainer {
                                bool recompute = false);
   // Throws NON_FINITE, with nothing changed but the gradients cleared, if a gradient is not finite.
   UpdateResult update(Context& ctx, const UpdateRequest& request);
-  TrainerState<T> read() const;
-  void write(const TrainerState<T>& state);
+  TrainerState<T> read(Context& ctx) const;
+  void write(Context& ctx, const TrainerState<T>& state);
 
  private:
   struct State {
@@ -50,8 +50,8 @@ class Trainer {
     Tensor<T> gradient, m, v;  // (rows, columns) of the slice
     Tensor<T> master;          // the same of the values, where the weight is stored rounded
   };
-  static void read_values(const State& state, T* out);
-  static void write_values(State& state, const T* values);
+  // In full, before they were rounded.
+  static Tensor<T> read_values(Context& ctx, const State& state);
 
   std::shared_ptr<Model<T>> model_;
   std::vector<State> states_;
