@@ -30,6 +30,14 @@ it("agreement: a copy agrees, its negative in size alone, a reversal at the top 
   expect(reversed.spearman).toBe(-1);
 });
 
+it("agreement: effects that are all zero do not agree by their place", () => {
+  const clusters = numberClusters(["a"]);
+  const nothing = Array.from({ length: 40 }, () => Float64Array.of(0));
+  const { rank, overlap } = agreement(nothing, nothing, clusters, { top: 10, draws: 2 });
+  expect(rank.mean).toBeLessThan(0.6);
+  expect(overlap.mean).toBeLessThan(0.6);
+});
+
 it("judges every method against its own exact answer", async () => {
   const folder = mkdtempSync(join(tmpdir(), "keyheads-compare-"));
   try {

@@ -25,6 +25,9 @@ describe.concurrent("paths", () => {
     expect(written.edges["a1.h5->m3"].in_graph).toBe(true);
     expect(written.edges["a1.h5->m3"].score).toBeGreaterThan(1);
     expect(written.edges["a1.h3->m3"].in_graph).toBe(false);
+    const proof = await json(["circuit", planted, ...items, "--circuit", file]);
+    expect(proof).toMatchObject({ level: "edges" });
+    expect((proof.faithfulness as { mean: number }).mean).toBeGreaterThan(0.9);
   });
 
   test("identify takes receivers", async () => {
@@ -67,6 +70,9 @@ describe.concurrent("paths", () => {
     [["--side-by-side", "--method", "naive"], /--side-by-side sets methods/],
     [["--senders", "neurons:9"], /this model has layers 0 to 3/],
     [["--senders", "tails"], /expected heads, mlps, embeds or neurons:3/],
+    [["--whole-groups"], /whole groups are about keys and values that query heads share/],
+    [["--whole-groups", "--receivers", "q:1.5,mlp:3"], /name one, such as the receivers k:3.1/],
+    [["--whole-groups", "--method", "atp"], /wholeGroups is an option of exact and naive, not of/],
     [["--receivers", "q3.1"], /receiver "q3.1": expected q:3.1/],
     [
       ["--receivers", "q:3.1", "--method", "activation"],

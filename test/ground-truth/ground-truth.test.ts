@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { exactEdgeEffects } from "../../packages/keyheads/src/attribution/edges/identify-edges.ts";
 import { identify } from "../../packages/keyheads/src/attribution/identify.ts";
 import { evaluateItems } from "../../packages/keyheads/src/evaluation/evaluate.ts";
+import { leastShare } from "../../packages/keyheads/src/ground-truth/judge.ts";
 import {
   type GroundTruth,
   type GroundTruthOptions,
@@ -18,9 +19,6 @@ import { readItems } from "../../packages/keyheads/src/tasks/items.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "keyheads-truth-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-/** Of the total effect: parts have more, everything else less. Measured: 0.3 and 0.003. */
-const share = 0.05;
 
 async function open(name: string, options: GroundTruthOptions) {
   const out = join(folder, `${name}-${JSON.stringify(options).replace(/\W/g, "")}`);
@@ -44,7 +42,7 @@ const found = ({ heads, mlps, totalEffect }: Awaited<ReturnType<typeof identify>
     ),
     ...mlps.map((effect, layer) => ({ name: `mlp ${layer}`, effect })),
   ]
-    .filter(({ effect }) => Math.abs(effect / totalEffect) > share)
+    .filter(({ effect }) => Math.abs(effect / totalEffect) > leastShare)
     .map(({ name }) => name)
     .sort();
 
@@ -64,7 +62,7 @@ describe.each(groundTruthCases)("%s", (name) => {
     });
     expect(found(total)).toEqual(named(truth, "total"));
     const edges = await exactEdgeEffects(model, items);
-    const strong = edges.filter(({ effect }) => Math.abs(effect / direct.totalEffect) > share);
+    const strong = edges.filter(({ effect }) => Math.abs(effect / direct.totalEffect) > leastShare);
     const names = (list: readonly { from: string; to: string }[]) =>
       list.map(({ from, to }) => `${from} -> ${to}`).sort();
     expect(names(strong)).toEqual(names(truth.circuit.edges.filter((edge) => edge.total)));

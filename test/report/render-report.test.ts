@@ -50,9 +50,11 @@ describe("renderReport", () => {
       "The carry through a tens column",
       "What writes the answer",
       "Direct or upstream",
+      "What feeds the key heads",
       "Why the counterfactual matters",
       "Removing them",
       "Every small set of heads",
+      "Would gradients have found the same?",
       "Where the heads look",
       "How the answer forms",
       "The carry through two columns",
@@ -107,6 +109,41 @@ describe("renderReport", () => {
     expect(direct).toContain("those that the model answers correctly; on all 2,000 items");
     expect(direct).toContain("Relative logit");
     expect(all(page, "#evaluation")[0]?.textContent).toContain("24,300 of 243,000 items");
+  });
+
+  it("maps what feeds a head, input by input, without what cannot reach it", () => {
+    const run = sampleRun({ layers: 4, heads: 4 });
+    const [first] = run.experiments;
+    const [queries] = first?.paths ?? [];
+    if (!first || !queries) throw new Error("the sample has paths");
+    const cleared = {
+      ...queries,
+      keyHeads: [],
+      keyMlps: [],
+      headShares: queries.headShares.map((row, layer) => row.map((x) => (layer < 2 ? x : 0))),
+      mlpShares: [0.4, 0, 0, 0],
+    };
+    const part = all(
+      render({ ...run, experiments: [{ ...first, paths: [cleared] }] }),
+      "#e-carry-paths",
+    )[0];
+    const titles = [...(part?.querySelectorAll("svg title") ?? [])].map((one) => one.textContent);
+    expect(titles).toContain("MLP 0: 40\u202f%");
+    expect(titles).toContain("Head 2.0: –");
+    expect(part?.textContent).toMatch(/Head \d\.\d, queries/);
+    expect(part?.textContent).toMatch(/at the last token; most by MLP 0 \(40\s%\)/);
+  });
+
+  it("holds approximations against their exact answers", () => {
+    const part = all(page, "#e-carry-methods")[0];
+    const pictures = [...(part?.querySelectorAll("svg.plot") ?? [])];
+    // For wide and for narrow pages.
+    expect(pictures).toHaveLength(8);
+    const { estimands = [] } = sampleRun({ layers: 4, heads: 4 }).experiments[0]?.methods ?? {};
+    for (const { method, rank } of estimands.flatMap(({ methods }) => methods)) {
+      expect(part?.textContent, method).toContain(rank.mean.toFixed(2));
+    }
+    expect(part?.textContent).toMatch(/1,519 edges, exactly in 4\.2\ss/);
   });
 
   it("says the opposite when the numbers do", () => {

@@ -1,4 +1,5 @@
 /** Made-up circuits, graphs and transfer matrices, in the shape of a model. */
+import type { CompareMethodsResult } from "../../packages/report/src/results-methods.ts";
 import type {
   CircuitResult,
   GraphResult,
@@ -88,5 +89,40 @@ export function sampleTransfer(rng: Random, names: readonly string[]): TransferR
         : { k: 3, mean: 0.8, low: 0.42, high: 0.95, draws: 200, exhaustive: false, atMost: 0.02 },
     ),
     seconds: 2,
+  };
+}
+
+export function sampleMethods(rng: Random, { layers, heads }: Shape): CompareMethodsResult {
+  const around = (mean: number) => ({ mean, low: mean - 0.06, high: Math.min(1, mean + 0.05) });
+  const judged = (estimand: CompareMethodsResult["estimands"][number]["estimand"]) => {
+    const of = estimand === "edges" ? 1519 : layers * (heads + 1);
+    const names = {
+      "activation, END": ["atp", "atp-star", "relp"],
+      "activation, all positions": ["atp", "atp-star", "relp"],
+      "path patching": ["direct-gradient"],
+      edges: ["eap", "eap-ig, inputs", "eap-ig, activations"],
+    }[estimand];
+    return {
+      ...{ estimand, of, seconds: 4.2, circuit: { cpr: 0.95, cmd: 0.04 } },
+      methods: names.map((method) => ({
+        ...{ method, seconds: 0.4, speedup: 0.5 + 20 * rng.next() },
+        rank: around(0.5 + 0.4 * rng.next()),
+        overlap: { ...around(0.6 + 0.3 * rng.next()), k: 10, chance: Math.min(1, 10 / of) },
+        sign: around(0.9),
+        ...{ spearman: 0.5, error: rng.next(), circuit: { cpr: 0.9, cmd: 0.1 } },
+      })),
+    };
+  };
+  return {
+    items: { used: 64, dropped: [] },
+    effect: "logit-difference",
+    estimands: [
+      judged("activation, END"),
+      judged("activation, all positions"),
+      judged("path patching"),
+      judged("edges"),
+    ],
+    skipped: [],
+    seconds: 20,
   };
 }

@@ -13,7 +13,7 @@ import type {
   SubsetResult,
 } from "../../packages/report/src/results.ts";
 import { type Random, random } from "./random.ts";
-import { sampleCircuit, sampleGraph } from "./sample-circuit.ts";
+import { sampleCircuit, sampleGraph, sampleMethods } from "./sample-circuit.ts";
 
 export interface Shape {
   readonly layers: number;
@@ -249,5 +249,14 @@ export function sampleExperiment(shape: Shape, name: string, title: string): Exp
     lens: sampleLens(rng, shape.layers),
     circuit: sampleCircuit(rng, shape, planted),
     graph: sampleGraph(rng, shape, planted),
+    paths: ["q", "k", "v"].map((input) => ({
+      ...sampleIdentify(shape, early, {
+        positions: input === "q" ? "end" : "all",
+        damp: 0.3,
+        mlp: 0,
+      }),
+      receivers: [`${input}:${knockedOut[0]}`],
+    })),
+    methods: sampleMethods(rng, shape),
   };
 }

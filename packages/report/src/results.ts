@@ -2,6 +2,7 @@
  * The shapes of everything that analyses return and that results.json and `--json` hold.
  * Names of fields are part of the command-line contract (docs/cli.md): add, never rename.
  */
+import type { CompareMethodsResult } from "./results-methods.ts";
 import type { CircuitResult, GraphResult, TransferResult } from "./results-validation.ts";
 
 export const schemaVersion = 1;
@@ -318,6 +319,10 @@ export interface Experiment {
   readonly circuit?: CircuitResult;
   /** The strongest edges between heads and MLPs, drawn as a graph. */
   readonly graph?: GraphResult;
+  /** Path patching into inputs of the strongest heads, one result an input. */
+  readonly paths?: readonly IdentifyResult[];
+  /** Approximations beside their exact answers. */
+  readonly methods?: CompareMethodsResult;
   /** What these items did not allow, and why. */
   readonly notes?: readonly string[];
 }

@@ -41,6 +41,7 @@ const identify = object({
   relativeLogit: optional(object({ heads: matrix, mlps: numbers })),
   headP: optional(matrix),
   mlpP: optional(numbers),
+  receivers: optional(texts),
 });
 
 const knockout = object({
@@ -142,6 +143,36 @@ const circuit = object({
   cmd: optional(numeric),
 });
 
+const methods = object({
+  items,
+  estimands: arrayOf(
+    object({
+      estimand: text,
+      of: numeric,
+      seconds: numeric,
+      methods: arrayOf(
+        object({
+          method: text,
+          seconds: numeric,
+          speedup: numeric,
+          rank: estimate,
+          overlap: object({
+            mean: numeric,
+            low: numeric,
+            high: numeric,
+            k: numeric,
+            chance: numeric,
+          }),
+          sign: estimate,
+          error: numeric,
+          circuit: optional(object({ cpr: numeric, cmd: numeric })),
+        }),
+      ),
+    }),
+  ),
+  skipped: arrayOf(object({ estimand: text, why: text })),
+});
+
 const experiment = object({
   name: text,
   title: text,
@@ -157,6 +188,8 @@ const experiment = object({
   attention: optional(attention),
   lens: optional(lens),
   circuit: optional(circuit),
+  paths: optional(arrayOf(identify)),
+  methods: optional(methods),
   notes: optional(texts),
   graph: optional(
     object({

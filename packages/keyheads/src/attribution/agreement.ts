@@ -5,6 +5,7 @@ import type { Agreed, MethodJudgement } from "../results.ts";
 import { type BootstrapOptions, type Clusters, clusterDraws } from "../statistics/bootstrap.ts";
 import { rankBiasedOverlap, spearman } from "../statistics/overlap.ts";
 import { percentileInterval } from "../statistics/percentile.ts";
+import { rng } from "../statistics/rng.ts";
 
 export type Agreement = Pick<MethodJudgement, "rank" | "overlap" | "sign" | "spearman" | "error">;
 
@@ -76,7 +77,7 @@ interface Top {
 const deepest = 130;
 
 function atTop(exact: Float64Array, approximate: Float64Array, k: number): Top {
-  const [a, b] = [bySize(exact), bySize(approximate)];
+  const [a, b] = [bySize(exact, 1), bySize(approximate, 2)];
   const first = a.slice(0, k);
   const chosen = new Set(b.slice(0, k));
   const share = (of: (sender: number) => boolean) => first.filter(of).length / k;
@@ -89,8 +90,16 @@ function atTop(exact: Float64Array, approximate: Float64Array, k: number): Top {
   };
 }
 
-function bySize(effects: Float64Array): number[] {
+/**
+ * Largest first. Equal sizes (effects that are exactly zero) stand in an order of chance, another one for
+ * the exact and for the approximate side: they do not agree by their place in the model.
+ */
+function bySize(effects: Float64Array, seed: number): number[] {
+  const random = rng(seed);
+  const chance = Float64Array.from(effects, () => random.next());
   return Array.from(effects, (_, i) => i).sort(
-    (i, j) => Math.abs(effects[j] as number) - Math.abs(effects[i] as number) || i - j,
+    (i, j) =>
+      Math.abs(effects[j] as number) - Math.abs(effects[i] as number) ||
+      (chance[i] as number) - (chance[j] as number),
   );
 }

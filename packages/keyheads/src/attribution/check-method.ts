@@ -9,7 +9,7 @@ import {
   type Positions,
   patchingMethods,
 } from "./options.ts";
-import type { Receiver } from "./paths/receivers.ts";
+import { checkWholeGroups, type Receiver } from "./paths/receivers.ts";
 
 export interface Choice {
   readonly method: Method;
@@ -62,6 +62,10 @@ export function checkMethod(options: IdentifyOptions): Choice {
     );
   }
   checkOwn(method, options);
+  checkWholeGroups(
+    wholeGroups,
+    receivers.map(({ input }) => input),
+  );
   return { method, positions, mlpPath, receivers, wholeGroups };
 }
 

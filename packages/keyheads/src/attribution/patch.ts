@@ -1,9 +1,10 @@
 // Runs of X_r with one sender replaced by its value on X_c, for every sender: path patching by the
-// engine's END-row chain (exact), activation patching, and the naive procedure that defines them.
+// engine's END-row chain (exact), activation patching, and path patching as Wang et al. 2022 describe
+// it (naive): one complete hooked forward pass a sender with every attention output held at its value on
+// X_r. Slow; it defines what the exact method computes, and tests compare the two.
 import type { CallOptions, Model } from "../model.ts";
 import { captureBank } from "./capture.ts";
 import type { Component } from "./component.ts";
-import { patchNaively } from "./naive.ts";
 import type { MlpPath, PatchingMethod, Positions } from "./options.ts";
 import type { Pair } from "./pairs.ts";
 import { patchInto } from "./paths/into.ts";
@@ -42,7 +43,8 @@ export async function patchSenders(
       onProgress: (done, all) =>
         onProgress?.(start * senders.length + Math.floor((size * done) / all), total),
     };
-    const patched = await wayOf(patching)(model, chunk, patching, call);
+    const way = patching.receivers.length > 0 ? patchReceivers : patchBySweep;
+    const patched = await way(model, chunk, patching, call);
     patched.forEach((result, sender) => {
       storeReading(readings[sender] as Reading, start, result, 0, chunk.length);
     });
@@ -72,6 +74,7 @@ async function patchBySweep(
       readout: pairReadout(pairs, patching.logsumexp),
     },
     call,
+    patching.method === "naive",
   );
   return senders.map((_, v) => readingOf(result.variants, v, pairs.length));
 }
@@ -84,11 +87,6 @@ async function patchReceivers(
 ) {
   const sweep = { ...patching, at: positions, freeze: held(mlpPath), naive: method === "naive" };
   return await patchInto(model, pairs, sweep, call);
-}
-
-function wayOf({ method, receivers }: Patching) {
-  if (receivers.length > 0) return patchReceivers;
-  return method === "naive" ? patchNaively : patchBySweep;
 }
 
 const held = (mlpPath: MlpPath) =>

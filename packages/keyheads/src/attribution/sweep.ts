@@ -5,6 +5,7 @@ import { hooks } from "../hooks.ts";
 import type { CallOptions, Model, SweepEdit } from "../model.ts";
 import type { Sequence } from "../packing.ts";
 import { type Component, componentName } from "./component.ts";
+import { naiveSweep } from "./naive-sweep.ts";
 import type { Positions } from "./options.ts";
 
 /** Values of components, laid out by layer; a row is the END of an item, or a token. */
@@ -27,14 +28,23 @@ export interface Sweep {
   readonly readout: SweepRequest["readout"];
 }
 
-/** [variants, items, ...] read at the last token of every item, and the unedited run. */
-export function runSweep(model: Model, sweep: Sweep, call: CallOptions): Promise<SweepResult> {
+/**
+ * [variants, items, ...] read at the last token of every item, and the unedited run. `naive`: by one
+ * complete forward pass a variant, which defines what the engine's sweep gives.
+ */
+export function runSweep(
+  model: Model,
+  sweep: Sweep,
+  call: CallOptions,
+  naive = false,
+): Promise<SweepResult> {
   const { sequences, variants, freeze, readout } = sweep;
   const edits = new ComponentEdits(model, sweep);
-  return model.sweep(
-    { sequences, variants: variants.map((set) => set.map((c) => edits.of(c))), freeze, readout },
-    call,
-  );
+  const options = {
+    ...{ sequences, freeze, readout },
+    variants: variants.map((set) => set.map((c) => edits.of(c))),
+  };
+  return naive ? naiveSweep(model, options, call) : model.sweep(options, call);
 }
 
 /** One edit a component, however many variants it is part of. */

@@ -146,11 +146,12 @@ function keptEdges({ shape, edges }: CircuitGraph): string[] {
   return [...graphEdges(shape)].flatMap(({ name }) => (edges.get(name)?.inGraph ? [name] : []));
 }
 
+/** Scores of the circuit's own edges alone, as a trace writes them, rank no others. */
 function scoresOfFile({ shape, edges }: CircuitGraph) {
-  const known = [...edges].map(([name, { score }]): [string, number] => [name, score]);
-  const why = "the file has no scores of all edges: no curves over size";
-  if (known.every(([, score]) => score === 0)) return { scores: [], why };
-  return scoresOfAll(new Map(known), shape, why);
+  const why = "the file has no scores of edges outside the circuit: no curves over size";
+  const outside = [...edges.values()].filter(({ inGraph }) => !inGraph);
+  if (outside.every(({ score }) => score === 0)) return { scores: [], why };
+  return scoresOfAll(new Map([...edges].map(([name, { score }]) => [name, score])), shape, why);
 }
 
 function scoresOfAll(

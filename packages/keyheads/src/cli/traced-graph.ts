@@ -1,4 +1,8 @@
-/** A traced circuit in the graph that circuit files are about. Scores are positive where they help. */
+/**
+ * A traced circuit in the graph that circuit files are about. Scores are positive where they help. Every
+ * part also reads the embeddings, which a trace does not follow: without these edges nothing of the
+ * prompt would reach the circuit.
+ */
 import type { ModelSpec } from "@keyheads/native";
 import type { CircuitNode, TracedCircuit } from "../attribution/paths/trace.ts";
 import { graphShape } from "../validation/circuit-file.ts";
@@ -21,15 +25,20 @@ export function graphOfTrace({ nodes, edges }: TracedCircuit, spec: ModelSpec): 
     }),
   );
   const kept = new Set(names.values());
+  const inside = (name: string, from: string, to: string) =>
+    found.has(name) || (from === "input" && kept.has(to));
   return {
     shape,
     nodes: new Map(
-      graphNodes(shape).map((name): [string, GraphNode] => [name, { inGraph: kept.has(name) }]),
+      graphNodes(shape).map((name): [string, GraphNode] => [
+        name,
+        { inGraph: kept.has(name) || name === "input" },
+      ]),
     ),
     edges: new Map(
-      [...graphEdges(shape)].map(({ name }): [string, GraphEdge] => [
+      [...graphEdges(shape)].map(({ name, from, to }): [string, GraphEdge] => [
         name,
-        { inGraph: found.has(name), score: found.get(name) ?? 0 },
+        { inGraph: inside(name, from, to), score: found.get(name) ?? 0 },
       ]),
     ),
   };

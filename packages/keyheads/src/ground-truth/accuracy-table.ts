@@ -3,9 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mean } from "../statistics/bootstrap.ts";
-import type { Case } from "./case.ts";
+import { type Blindness, blindnesses, type Case } from "./case.ts";
 import { cases } from "./cases/index.ts";
-import { type Judged, judge, judgedMethods } from "./judge.ts";
+import { type Judged, judge, judgedMethods, leastShare } from "./judge.ts";
 import { type GroundTruthOptions, writeGroundTruth } from "./make.ts";
 
 /** The first line of a file that may be written again. */
@@ -91,7 +91,9 @@ export function accuracyTable(rows: readonly AccuracyRow[], plan: AccuracyPlan):
 
 Models written by hand (\`keyheads ground-truth\`), whose circuits are known. Every cell is average
 precision / area under the ROC curve of the size of a method's effects, in telling the parts of the
-circuit from all other heads and MLPs (1 is perfect; chance is the parts' share / 0.5), averaged over
+circuit from all other heads and MLPs (1 is perfect; chance is a little above the parts' share / 0.5).
+Effects below ${100 * leastShare} % of the total effect count as none and tie; average precision is its expectation over all orders
+of what ties, so that a part without an effect does not come first by accident. Figures are averages over
 noise ${plan.noise.join(", ")} (standard deviation of a matrix' entries times the square root of its
 columns; the parts' own entries are about 1) and over ${plan.shapes.length} shapes: ${plan.shapes
     .map(
@@ -120,16 +122,15 @@ ${chosen.map(describe).join("\n")}
 
 A method that misses a part for one of these reasons is right: it answers another question. The direct
 effect of a head that acts only through later heads is nil.
-
-Effects are ranked by size alone: a part without an effect worth naming still comes first where all other
-heads do nothing at all, as on the models without noise (what a selector writes at END moves the norms).
 `;
 }
 
 function describe({ name, about, why }: Case): string {
-  const blind = (kind: "direct" | "total" | "gradient") =>
-    judgedMethods.filter(({ sees }) => sees.includes(kind)).map((one) => one.name);
-  const reasons = (["direct", "total", "gradient"] as const).flatMap((kind) =>
+  const blind = (kind: Blindness) => [
+    ...judgedMethods.filter(({ blindTo }) => blindTo.includes(kind)).map((one) => one.name),
+    ...(kind === "total" ? ["exact edges"] : []),
+  ];
+  const reasons = blindnesses.flatMap((kind) =>
     why[kind] ? [`  - ${blind(kind).join(", ")}: ${why[kind]}`] : [],
   );
   return [`- **${name}**: ${about}.`, ...reasons].join("\n");

@@ -47,13 +47,20 @@ export interface Places {
   head(layer: number, i?: number): Place;
 }
 
+/**
+ * What a method may be blind to: effects other than direct ones, effects that something makes up for,
+ * what has no slope, what acts through attention patterns, and curves between few steps.
+ */
+export const blindnesses = ["direct", "total", "gradient", "pattern", "steps"] as const;
+export type Blindness = (typeof blindnesses)[number];
+
 export interface Case {
   readonly name: string;
   readonly about: string;
   /** How many different layers its parts need. */
   readonly depth: number;
   /** Why a method cannot find all of it, by what the method measures. */
-  readonly why: { readonly direct?: string; readonly total?: string; readonly gradient?: string };
+  readonly why: Readonly<Partial<Record<Blindness, string>>>;
   build(stream: Stream, places: Places): Circuit;
   ask(draw: Draw, symbols: number): Question;
 }

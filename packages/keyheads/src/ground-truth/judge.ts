@@ -8,33 +8,54 @@ import { evaluateItems } from "../evaluation/evaluate.ts";
 import { Model } from "../model.ts";
 import type { IdentifyResult } from "../results.ts";
 import { readItems } from "../tasks/items.ts";
+import type { Blindness } from "./case.ts";
 import type { GroundTruth } from "./make.ts";
 import { averagePrecision, rocAuc } from "./ranking.ts";
 
 export interface JudgedMethod {
   readonly name: string;
-  /** What decides whether it can see a part at all. */
-  readonly sees: readonly ("direct" | "total" | "gradient")[];
+  /** What it may miss a part for. */
+  readonly blindTo: readonly Blindness[];
   readonly options: IdentifyOptions;
 }
 
 const all = { positions: "all" } as const;
 const keep = { excludeUnchanged: false } as const;
 export const judgedMethods: readonly JudgedMethod[] = [
-  { name: "exact", sees: ["direct"], options: { method: "exact" } },
-  { name: "direct-gradient", sees: ["direct", "gradient"], options: { method: "direct-gradient" } },
-  { name: "activation", sees: ["total"], options: { method: "activation", ...all } },
-  { name: "atp", sees: ["total", "gradient"], options: { method: "atp", ...all } },
-  { name: "atp-star", sees: ["gradient"], options: { method: "atp-star", ...all, parts: false } },
-  { name: "relp", sees: ["total", "gradient"], options: { method: "relp", ...all } },
-  { name: "eap", sees: ["total", "gradient"], options: { method: "eap" } },
-  { name: "eap-ig", sees: ["total"], options: { method: "eap-ig" } },
+  { name: "exact", blindTo: ["direct"], options: { method: "exact" } },
+  {
+    name: "direct-gradient",
+    blindTo: ["direct", "gradient"],
+    options: { method: "direct-gradient" },
+  },
+  { name: "activation", blindTo: ["total"], options: { method: "activation", ...all } },
+  { name: "atp", blindTo: ["total", "gradient"], options: { method: "atp", ...all } },
+  {
+    name: "atp-star",
+    blindTo: ["gradient"],
+    options: { method: "atp-star", ...all, parts: false },
+  },
+  // RelP holds attention patterns constant.
+  {
+    name: "relp",
+    blindTo: ["total", "gradient", "pattern"],
+    options: { method: "relp", ...all },
+  },
+  { name: "eap", blindTo: ["total", "gradient"], options: { method: "eap" } },
+  { name: "eap-ig", blindTo: ["total", "steps"], options: { method: "eap-ig" } },
   {
     name: "eap-ig, activations",
-    sees: ["total"],
+    blindTo: ["total"],
     options: { method: "eap-ig", interpolate: "activations" },
   },
 ];
+
+/**
+ * An effect of less than this share of the total effect counts as none: all these tie. The parts that a
+ * measure sees have a third or more, what is no part less than 0.3 %, what another part makes up for
+ * up to 4 % (it still moves the norms).
+ */
+export const leastShare = 0.05;
 
 export interface Judged {
   readonly method: string;
@@ -53,9 +74,17 @@ export async function judge(
   const set = await readItems(join(folder, "items.jsonl"), undefined, { vocab, context });
   const { correct } = await evaluateItems(model, set.items, {});
   const judged: Judged[] = [];
-  const add = (method: string, of: "parts" | "edges", effects: ReadonlyMap<string, number>) => {
+  const add = (
+    method: string,
+    of: "parts" | "edges",
+    effects: ReadonlyMap<string, number>,
+    totalEffect: number,
+  ) => {
     const members = of === "parts" ? partNames(truth) : edgeNames(truth);
-    const scores = [...effects.values()].map(Math.abs);
+    const least = leastShare * Math.abs(totalEffect);
+    const scores = [...effects.values()].map((effect) =>
+      Math.abs(effect) < least ? 0 : Math.abs(effect),
+    );
     const belongs = [...effects.keys()].map((name) => members.has(name));
     judged.push({
       ...{ method, of },
@@ -63,6 +92,7 @@ export async function judge(
       rocAuc: rocAuc(scores, belongs),
     });
   };
+  let total = Number.NaN;
   for (const { name, options } of judgedMethods) {
     const edges = options.method?.startsWith("eap") ? { edges: 2 ** 31 } : {};
     const result = await identify(model, set, {
@@ -71,10 +101,11 @@ export async function judge(
       draws: 1,
       ...keep,
     });
-    add(name, "parts", partEffects(result));
-    if (result.edges) add(name, "edges", edgeEffects(result.edges));
+    total = result.totalEffect;
+    add(name, "parts", partEffects(result), total);
+    if (result.edges) add(name, "edges", edgeEffects(result.edges), total);
   }
-  add("exact edges", "edges", edgeEffects(await exactEdgeEffects(model, set)));
+  add("exact edges", "edges", edgeEffects(await exactEdgeEffects(model, set)), total);
   return { accuracy: correct.filter((right) => right === 1).length / correct.length, judged };
 }
 

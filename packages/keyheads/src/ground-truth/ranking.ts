@@ -1,16 +1,23 @@
 // How well scores find what belongs to a circuit.
 
-/** Area under the precision-recall curve as a step function; equal scores count as one threshold. */
+/**
+ * Average precision: the mean, over the members, of the share of members among what ranks as high.
+ * Equal scores have no order: it is the expectation over all orders of theirs (McSherry and Najork 2008).
+ */
 export function averagePrecision(scores: readonly number[], belongs: readonly boolean[]): number {
   let [area, hits, seen] = [0, 0, 0];
-  const total = belongs.filter(Boolean).length;
   for (const group of descending(scores, belongs)) {
     const found = group.filter(Boolean).length;
+    const size = group.length;
+    for (let place = 0; place < size && found > 0; ++place) {
+      // If a member stands here, so many of the others of the group are expected before it.
+      const before = size > 1 ? (place * (found - 1)) / (size - 1) : 0;
+      area += ((found / size) * (hits + before + 1)) / (seen + place + 1);
+    }
     hits += found;
-    seen += group.length;
-    area += (found / total) * (hits / seen);
+    seen += size;
   }
-  return area;
+  return area / hits;
 }
 
 /** Chance that a member of the circuit scores higher than another; a tie counts half. */

@@ -1,10 +1,13 @@
 // One question of one model: which heads and MLPs, is it they, what do they look at.
 import { attentionByRole } from "../analysis/attention-by-role.ts";
 import { lens } from "../analysis/lens.ts";
-import { allHeads, type HeadRef } from "../attribution/component.ts";
+import { compareMethods } from "../attribution/compare-methods.ts";
+import { allHeads, componentName, type HeadRef } from "../attribution/component.ts";
+import { edgeCount, edgeGraph } from "../attribution/edges/graph.ts";
 import { effectOf } from "../attribution/effects.ts";
 import { identify } from "../attribution/identify.ts";
 import type { IdentifyOptions } from "../attribution/options.ts";
+import type { HeadInput } from "../attribution/paths/receivers.ts";
 import type { CallOptions, Model } from "../model.ts";
 import type { Experiment, GraphResult, IdentifyResult } from "../results.ts";
 import { choose } from "../statistics/combinations.ts";
@@ -30,6 +33,15 @@ const mostCircuitItems = 200;
 const mostParts = 8;
 /** Edges that are drawn. */
 const mostEdges = 80;
+/** Heads whose inputs are looked at. */
+const mostFedHeads = 3;
+/** Bootstrap draws of their maps. */
+const pathDraws = 200;
+/** So many items show what feeds a head, and judge approximations. */
+const mostPathItems = 64;
+const mostJudgedItems = 32;
+/** Exact edges are judged where there are no more than this. */
+const mostExactEdges = 1000;
 
 export interface AskOptions extends CallOptions {
   readonly seed: number;
@@ -98,7 +110,29 @@ export async function ask(
         })
       : undefined,
   );
-  const notes = [proof.note, byEdge.note].filter((note) => note !== undefined);
+  const fed = inputsOf(heads, equalLengths);
+  const paths = [];
+  for (const receiver of fed) {
+    paths.push(
+      await attribute(
+        `into-${receiver.input}-${componentName(receiver)}`,
+        limited(discover, mostPathItems),
+        {
+          ...{ onlyCorrect: true, receivers: [receiver], draws: pathDraws },
+        },
+      ),
+    );
+  }
+  const methods = await attempt("Approximations were not judged", () =>
+    stage(`${name}.methods`, () =>
+      compareMethods(model, limited(discover, mostJudgedItems), {
+        ...call,
+        ...{ seed, onlyCorrect: true, circuits: false },
+        edges: edgeCount(edgeGraph(model.spec)) <= mostExactEdges,
+      }),
+    ),
+  );
+  const notes = [proof.note, byEdge.note, methods.note].filter((note) => note !== undefined);
   const attention = await stage(`${name}.attention`, () =>
     attentionByRole(model, test, { ...call, heads, seed }),
   );
@@ -119,8 +153,22 @@ export async function ask(
     lens: byLayer,
     ...(proof.value && { circuit: proof.value }),
     ...(byEdge.value && { graph: graphOf(byEdge.value) }),
+    ...(paths.length > 0 && { paths }),
+    ...(methods.value && { methods: methods.value }),
     ...(notes.length > 0 && { notes }),
   };
+}
+
+/**
+ * Inputs of the strongest heads that anything can feed; keys and values act from all positions, which
+ * needs prompts and counterfactuals of one length.
+ */
+function inputsOf(heads: readonly HeadRef[], equalLengths: boolean): HeadInput[] {
+  const inputs = equalLengths ? (["q", "k", "v"] as const) : (["q"] as const);
+  return heads
+    .filter(({ layer }) => layer > 0)
+    .slice(0, mostFedHeads)
+    .flatMap(({ layer, head }) => inputs.map((input) => ({ input, layer, head })));
 }
 
 function graphOf({

@@ -8,18 +8,22 @@ import { circuitPart } from "./circuit-part.ts";
 import { counterfactualPart, threeEffectsPart } from "./comparison-parts.ts";
 import { directPart } from "./direct-part.ts";
 import { lensPart } from "./lens-part.ts";
+import { methodsPart } from "./methods-part.ts";
 import type { Part } from "./part.ts";
+import { pathsPart } from "./paths-part.ts";
 import { knockOutPart, subsetsPart } from "./proof-parts.ts";
 
 export function experiment(data: Experiment, prefix: string, palette: Palette): Part {
   const parts = [
     directPart(data, prefix),
     threeEffectsPart(data, prefix),
+    pathsPart(data, prefix),
     counterfactualPart(data, prefix),
     knockOutPart(data, prefix),
     subsetsPart(data, prefix),
     circuitPart(data, prefix),
     circuitGraphPart(data, prefix),
+    methodsPart(data, prefix),
     attentionPart(data, prefix, palette),
     lensPart(data, prefix),
   ].filter((part) => part !== null);

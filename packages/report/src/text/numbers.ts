@@ -67,6 +67,11 @@ export function number(value: Maybe, significant = 3): string {
   return digits === 0 ? count(value) : fixed(value, digits);
 }
 
+/** Two decimals, for what lies between 0 and 1: 0.95, 1.00. */
+export function hundredths(value: Maybe): string {
+  return isNumber(value) ? fixed(value, 2) : missing;
+}
+
 /** As `number`, without trailing zeros: for axes, settings and whole numbers. */
 export function plain(value: Maybe, significant = 3): string {
   return number(value, significant)

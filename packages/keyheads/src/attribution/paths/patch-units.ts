@@ -11,7 +11,7 @@ import type { Pair } from "../pairs.ts";
 import { emptyReading, pairReadout, type Reading, readingOf, storeReading } from "../reading.ts";
 import { patchInto } from "./into.ts";
 import { longestOf, Question, type QuestionOptions, type UnitEffect } from "./question.ts";
-import { checkReceivers, type Receiver } from "./receivers.ts";
+import { checkReceivers, checkWholeGroups, type Receiver } from "./receivers.ts";
 import { type At, checkUnits, hasUnit, Replacement, type Unit, unitName } from "./unit.ts";
 
 export interface PatchUnitsOptions extends QuestionOptions {
@@ -95,6 +95,10 @@ export function settingsOf(options: PatchUnitsOptions): PathSettings {
     );
   }
   const { wholeGroups = false, naive = false } = options;
+  checkWholeGroups(
+    wholeGroups,
+    receivers.map(({ input }) => input),
+  );
   return { method, receivers, at, mlpPath, wholeGroups, naive };
 }
 

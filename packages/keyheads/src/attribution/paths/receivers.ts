@@ -70,6 +70,16 @@ export function checkReceivers(receivers: readonly Receiver[], spec: ModelSpec):
   }
 }
 
+/** Throws BAD_ARGUMENT where `wholeGroups` would change nothing. */
+export function checkWholeGroups(wholeGroups: boolean, inputs: readonly Receiver["input"][]): void {
+  if (!wholeGroups || inputs.includes("k") || inputs.includes("v")) return;
+  throw new KeyheadsError(
+    "BAD_ARGUMENT",
+    "whole groups are about keys and values that query heads share, and no k or v input receives here; " +
+      "name one, such as the receivers k:3.1,v:3.1, or leave whole groups out",
+  );
+}
+
 /** The hook that shows, or changes, what a receiver reads. */
 function streamHook({ input, layer }: Receiver, { layers }: ModelSpec): string {
   if (input === "mlp") return hooks.mlp_in(layer);

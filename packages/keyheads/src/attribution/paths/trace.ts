@@ -7,7 +7,7 @@ import { allHeads, allMlps, type Component, componentName, isMlp } from "../comp
 import type { MlpPath, SenderKind } from "../options.ts";
 import { readUnits } from "./patch-units.ts";
 import { Question, type QuestionOptions, type UnitEffect } from "./question.ts";
-import type { HeadInput, Receiver } from "./receivers.ts";
+import { checkWholeGroups, type HeadInput, type Receiver } from "./receivers.ts";
 
 export interface TraceOptions extends QuestionOptions {
   /** Which kinds of components may be part of the circuit; both by default. */
@@ -105,6 +105,7 @@ class Tracer {
     this.at = options.at ?? (equal ? "all" : "end");
     // At END alone no key or value but END's own changes.
     this.#inputs = options.inputs ?? (this.at === "all" ? ["q", "k", "v"] : ["q"]);
+    checkWholeGroups(options.wholeGroups ?? false, this.#inputs);
   }
 
   async run(): Promise<void> {

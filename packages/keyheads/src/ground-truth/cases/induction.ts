@@ -10,6 +10,8 @@ export const induction: Case = {
   why: {
     direct:
       "the previous-token head acts at other positions than END, through the keys of the later head",
+    gradient: "the later head's softmax is saturated: hardly a gradient reaches its keys",
+    pattern: "the previous-token head acts only through where the later one looks",
   },
   build(stream, places) {
     const [previous, finder] = [places.head(places.layer(0)), places.head(places.layer(1))];

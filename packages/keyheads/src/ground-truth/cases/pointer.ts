@@ -7,7 +7,11 @@ function pointing(name: string, strength: number, about: string, why: Case["why"
     name,
     about,
     depth: 2,
-    why: { direct: "the selector acts only through the queries of the reader", ...why },
+    why: {
+      direct: "the selector acts only through the queries of the reader",
+      pattern: "the selector acts only through where the reader looks",
+      ...why,
+    },
     build(stream, places) {
       const [selector, reader] = [places.head(places.layer(0)), places.head(places.layer(1))];
       attend(stream, selector, { role: "choice", strength: 12 });

@@ -6,7 +6,10 @@ export const twoLookups: Case = {
   name: "two-lookups",
   about: "an MLP looks a + b up, a later one adds c to it",
   depth: 3,
-  why: {},
+  why: {
+    steps:
+      "five points on the way from X_r to X_c miss the steep part of two look-ups behind each other (50 find it)",
+  },
   build(stream, places) {
     const layers = [places.layer(0), places.layer(1), places.layer(2)] as const;
     const [a, b] = [places.head(layers[0], 0), places.head(layers[0], 1)];
