@@ -1,10 +1,10 @@
-// The main job on a bundled model that others trained: `npm run demo` after `npm run setup`.
+// The main job on the model that keyheads trained itself: `npm run demo` after `npm run setup`.
 // Arguments go to `keyheads run`: `npm run demo -- --seed 3`.
 import { existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { main, root, runShown, secondsSince } from "./lib/process.mjs";
 
-const model = "mathgpt_add3_h4_l4";
+const model = "arith";
 
 /** runs/demo, or runs/demo-2, runs/demo-3 ... where that exists: a run never replaces another. */
 function freeFolder() {

@@ -58,6 +58,25 @@ describe("a finished run", () => {
     expect(weights(a)).toEqual(weights(b));
   });
 
+  test("has the same bits whatever is kept of the layers below, in memory or on disk", async () => {
+    const folder = scratch();
+    const budgets = {
+      plenty: [],
+      none: ["--prefix-memory", "0"],
+      disk: ["--prefix-memory", "20KB", "--prefix-disk", "20KB"],
+    };
+    const losses: unknown[] = [];
+    for (const [name, budget] of Object.entries(budgets)) {
+      const out = join(folder, name);
+      const lowest = ["--heads", "1.5", "--epochs", "2", "--batch", "64"];
+      losses.push((await json(tune(out, ...lowest, ...budget))).loss);
+      expect(weights(out), name).toEqual(weights(join(folder, "plenty")));
+    }
+    for (const loss of losses) expect(loss).toEqual(losses[0]);
+    const wrong = tune(join(folder, "x"), "--heads", "1.5", "--prefix-disk", "much");
+    expect(await failure(wrong, 2)).toMatch(/--prefix-disk/);
+  });
+
   test("is a table without --json", async () => {
     const out = join(scratch(), "tuned");
     const { code, stdout } = await keyheads(...tune(out, "--mlps", "2", "--steps", "2"));

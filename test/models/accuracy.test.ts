@@ -59,6 +59,7 @@ describe.each([
   ["arith", "mul", { pairs: "trained", wordings: "withheld" }, 1],
   ["arith", "mul", { pairs: "held-out" }, 0.53],
   ["arith", "div", { pairs: "held-out" }, 0.66],
+  ["arith", "add", { wordings: "unfamiliar" }, 0.22],
   ["arith", "who-received", {}, 1],
   ["arith", "which-color", {}, 0.33],
   ["arith-demo", "add", { styles: ["equation", "statement"] }, 1],

@@ -85,6 +85,25 @@ describe("bundled models", () => {
     expect(byName("arith-demo").card.missing).toEqual([]);
   });
 
+  it("arith's unfamiliar wordings have operator words that no trained or withheld wording has", () => {
+    const { arithmetic } = byName("arith").card;
+    const unfamiliar = arithmetic?.training?.unfamiliar ?? [];
+    const operatorOf = (text: string) => /\[(.*?)\]/.exec(text)?.[1];
+    const known = new Set(
+      arithmetic?.templates.filter(({ style }) => style !== "story").map((t) => operatorOf(t.text)),
+    );
+    expect(known).toContain("divided by");
+    for (const operation of arithmetic?.operations ?? []) {
+      const own = unfamiliar.filter((template) => template.operation === operation);
+      expect(own).toHaveLength(4);
+      expect(new Set(own.map(({ name }) => name)).size).toBe(4);
+      for (const template of own) {
+        expect(parseTemplate(template).slots).toEqual([]);
+        expect(known).not.toContain(operatorOf(template.text));
+      }
+    }
+  });
+
   it("arith-demo's card says what its tasks.json says", () => {
     const { folder, card } = byName("arith-demo");
     const tasks = JSON.parse(readFileSync(join(folder, "tasks.json"), "utf8"));

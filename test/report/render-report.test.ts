@@ -70,6 +70,22 @@ describe("renderReport", () => {
     }
   });
 
+  it("shows the hashes of what was not trained, tensor by tensor", () => {
+    const rows = all(page, "#tuning table")
+      .find((table) => table.querySelector("caption")?.textContent.includes("not trained"))
+      ?.querySelectorAll("tbody tr");
+    const cells = [...(rows ?? [])].map((row) =>
+      [...row.querySelectorAll("th, td")].map((cell) => cell.textContent),
+    );
+    const short = (digit: string) => digit.repeat(16);
+    expect(cells).toEqual([
+      ["transformer.h.2.attn.c_attn.weight", "11", short("a"), short("a"), "yes", "wq 2.1"],
+      ["transformer.h.2.mlp.c_fc.weight", "1", short("b"), short("c"), "no", "–"],
+      ["transformer.h.3.attn.c_attn.bias", "0", "–", "–", "–", "bq 3.0 and bq 3.1"],
+    ]);
+    expect(page.html).toContain(`title="${"e".repeat(64)}"`);
+  });
+
   it("names and describes every picture", () => {
     const pictures = all(page, "svg[role=img]");
     expect(pictures.length).toBeGreaterThan(30);

@@ -27,6 +27,30 @@ const isolation: IsolationReport = {
   checked: 214,
   changedTensors: ["transformer.h.2.attn.c_attn.weight", "transformer.h.2.attn.c_proj.weight"],
   unselectedChanged: 0,
+  unselectedHash: { before: "e".repeat(64), after: "e".repeat(64) },
+  tensors: [
+    {
+      tensor: "transformer.h.2.attn.c_attn.weight",
+      unselected: 11,
+      before: "a".repeat(64),
+      after: "a".repeat(64),
+      trained: ["wq 2.1"],
+    },
+    {
+      tensor: "transformer.h.2.mlp.c_fc.weight",
+      unselected: 1,
+      before: "b".repeat(64),
+      after: "c".repeat(64),
+      trained: [],
+    },
+    {
+      tensor: "transformer.h.3.attn.c_attn.bias",
+      unselected: 0,
+      before: null,
+      after: null,
+      trained: ["bq 3.0", "bq 3.1"],
+    },
+  ],
 };
 
 export function sampleTuning(shape: Shape, keyHeads: readonly string[]): TuningComparison {

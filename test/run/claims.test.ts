@@ -71,6 +71,19 @@ describe("judgeClaims", () => {
     expect(at(0.7)).toBe("not supported");
   });
 
+  test("specific: a control that the model cannot do says nothing", () => {
+    const curve = [
+      { k: 0, accuracy: 0.95, control: 0.02 },
+      { k: 2, added: "2.2", accuracy: 0.35, control: 0.02 },
+    ];
+    const { knockout: whole } = experiment;
+    const change = { knockout: { ...(whole as KnockoutResult), curve }, control: "powers" };
+    expect(judge("heads-specific", change)).toMatchObject({
+      verdict: "not testable here",
+      evidence: "The control (powers) is right in 2.0 % from the start: it has nothing to lose.",
+    });
+  });
+
   test("null operators are judged only where the counterfactual has them", () => {
     const validity = { ...experiment.direct.validity, counterfactualStillC: 0.02 };
     const change = { direct: { ...experiment.direct, validity } };

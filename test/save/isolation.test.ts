@@ -37,6 +37,7 @@ describe("hashes of weights", () => {
       changedTensors: [],
       unselectedChanged: 0,
       unselectedHash: { before: unselectedDigest(before), after: unselectedDigest(before) },
+      tensors: expect.any(Array),
     });
 
     const { dHead, dModel } = model.spec;
@@ -53,8 +54,21 @@ describe("hashes of weights", () => {
       unselectedChanged: 0,
     });
     expect(unselectedDigest(inside)).toBe(unselectedDigest(before));
+    const output = "transformer.h.1.attn.c_proj.weight";
+    const ofOutput = (hashes: typeof before) =>
+      compareHashes(before, hashes).tensors?.find(({ tensor }) => tensor === output);
+    expect(ofOutput(inside)).toMatchObject({
+      unselected: model.spec.heads - 1,
+      trained: ["wo 1.2"],
+    });
+    expect(ofOutput(inside)?.before).toBe(ofOutput(inside)?.after);
     const outside = await change(2 * dHead - 1);
     expect(compareHashes(before, outside).unselectedChanged).toBe(1);
+    expect(ofOutput(outside)?.before).not.toBe(ofOutput(outside)?.after);
+    const others = compareHashes(before, outside).tensors?.filter(
+      ({ tensor }) => tensor !== output,
+    );
+    expect(others?.every(({ before: was, after }) => was !== null && was === after)).toBe(true);
     expect(changedPieces(inside, outside)).toMatchObject([{ name: "wo 1.1", selected: false }]);
     expect(unselectedDigest(outside)).not.toBe(unselectedDigest(before));
   });

@@ -151,6 +151,8 @@ export interface TrainingCard {
   readonly rule: HeldOutRule;
   /** Names of templates, of all operations. */
   readonly withheldWordings: readonly string[];
+  /** Wordings whose operator words training never had; they are no part of `templates`. */
+  readonly unfamiliar: readonly TemplateCard[];
 }
 
 /**

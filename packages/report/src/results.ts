@@ -224,6 +224,17 @@ export interface IsolationReport {
   readonly unselectedChanged: number;
   /** One hash over the hashes of all unselected slices; equal if and only if none changed. */
   readonly unselectedHash?: { readonly before: string; readonly after: string };
+  readonly tensors?: readonly TensorIsolation[];
+}
+/** One tensor of the files, before and after. */
+export interface TensorIsolation {
+  readonly tensor: string;
+  /** Slices that were not selected, and one hash over theirs; null where all of it was selected. */
+  readonly unselected: number;
+  readonly before: string | null;
+  readonly after: string | null;
+  /** Selected slices that changed, as in "wq 2.1". */
+  readonly trained: readonly string[];
 }
 export interface TuneResult {
   readonly method: "precise" | "full" | "random" | "lora" | "offsets";
@@ -288,6 +299,7 @@ export interface TuningComparison {
     readonly updatesPercentile: number | null;
     readonly collateralPercentile: number | null;
   };
+  /** Counts are of all methods together; hashes are those of the key heads, with replay if that ran. */
   readonly isolation: IsolationReport;
 }
 

@@ -237,7 +237,23 @@ const tuning = object({
     }),
   ),
   verdict: object({ supported: flag, text }),
-  isolation: object({ checked: numeric, changedTensors: texts, unselectedChanged: numeric }),
+  isolation: object({
+    checked: numeric,
+    changedTensors: texts,
+    unselectedChanged: numeric,
+    unselectedHash: optional(object({ before: text, after: text })),
+    tensors: optional(
+      arrayOf(
+        object({
+          tensor: text,
+          unselected: numeric,
+          before: optional(text),
+          after: optional(text),
+          trained: texts,
+        }),
+      ),
+    ),
+  }),
 });
 
 const example = object({

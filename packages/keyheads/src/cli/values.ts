@@ -125,13 +125,15 @@ const units: Readonly<Record<string, number>> = {
   gib: 2 ** 30,
 };
 
-/** 2000000, 512MB, 8GiB, 8G. */
-export const bytes = () =>
-  value("a number of bytes above 0, such as 8GiB, 512MB or 2000000", (given) => {
+/** 2000000, 512MB, 8GiB, 8G; 0 where `zero` allows it. */
+export const bytes = ({ zero = false } = {}) =>
+  value(`a number of bytes${zero ? "" : " above 0"}, such as 8GiB, 512MB or 2000000`, (given) => {
     const match = /^([\d.]+)\s*([a-z]*)$/i.exec(String(given).trim());
     const unit = units[match?.[2]?.toLowerCase() ?? ""];
     const amount = Math.floor(Number(match?.[1]) * (unit ?? Number.NaN));
-    return amount > 0 && Number.isSafeInteger(amount) ? amount : undefined;
+    return (amount > 0 || (zero && amount === 0)) && Number.isSafeInteger(amount)
+      ? amount
+      : undefined;
   });
 
 function toNumber(given: Raw): number {

@@ -11,8 +11,10 @@ const fewHeads = 0.25;
 const mostOfEffect = 0.8;
 /** "Necessary": removal costs at least this many points, and more than 95 % of random sets do. */
 const leastDrop = 10;
-/** "Specific": the control loses at most this share of what the task loses. */
+/** "Specific": the control loses at most this share of what the task loses ... */
 const specificShare = 0.25;
+/** ... and has at least this share of right answers, or there would be nothing to lose. */
+const leastControl = 0.1;
 /** "Look at": at least half of the attention of END that is not on the start token. */
 const mostAttention = 0.5;
 /** "MLPs build it up": an MLP at or after the key heads has at least half of the total effect. */
@@ -76,8 +78,8 @@ const judges: Readonly<Record<ClaimId, (inputs: ClaimInputs) => Judgement>> = {
       verdict: verdict(drop >= leastDrop && last.accuracy < band.low),
       evidence:
         `Without the ${last.k} key heads accuracy falls from ${percent(base, 1)} to ` +
-        `${percent(last.accuracy, 1)}; ${band.exhaustive ? "all" : band.draws} sets of ${last.k} other heads ` +
-        `leave ${percent(band.mean, 1)} on average (95 % of them above ${percent(band.low, 1)}).`,
+        `${percent(last.accuracy, 1)}; ${band.exhaustive ? "all" : band.draws} sets of ${last.k} heads ` +
+        `leave ${percent(band.mean, 1)} on average (95 % of them between ${percent(band.low, 1)} and ${percent(band.high, 1)}).`,
     };
   },
   "heads-specific": (inputs) => {
@@ -87,13 +89,18 @@ const judges: Readonly<Record<ClaimId, (inputs: ClaimInputs) => Judgement>> = {
     if (start?.control === undefined || last?.control === undefined) {
       return untestable("There was no control task.");
     }
+    if (start.control < leastControl) {
+      return untestable(
+        `The control (${control}) is right in ${percent(start.control, 1)} from the start: it has nothing to lose.`,
+      );
+    }
     const task = start.accuracy - last.accuracy;
     const other = start.control - last.control;
     return {
       verdict: verdict(100 * task >= leastDrop && other <= specificShare * task),
       evidence:
         `Removing ${last.k} heads costs ${(100 * task).toFixed(1)} points on the task and ` +
-        `${(100 * other).toFixed(1)} on the control (${control}).`,
+        `${(100 * other).toFixed(1)} on the control (${control}; ${percent(start.control, 1)} right before).`,
     };
   },
   "attend-operands": (inputs) =>
@@ -149,7 +156,7 @@ const judges: Readonly<Record<ClaimId, (inputs: ClaimInputs) => Judgement>> = {
       evidence:
         key.updates === null
           ? `The key heads never gained ${inputs.tuning.matchedGain} points on dev items.`
-          : `Training ${key.trainedParameters} parameters of ${key.heads.length} heads for ${key.updates} updates gained ${key.gain.toFixed(1)} points on test items.`,
+          : `Training ${key.trainedParameters.toLocaleString("en-US")} parameters of ${key.heads.length} heads for ${key.updates} updates gained ${key.gain.toFixed(1)} points on test items.`,
     };
   },
   "tuning-localised": ({ tuning, noTuning }) =>

@@ -13,11 +13,11 @@ import { selectSlices } from "../tuning/selection.ts";
 import { evaluateClasses } from "./evaluate-classes.ts";
 import type { RunPlan, TuningPlan } from "./plan.ts";
 
-const learningRates = [3e-5, 1e-4, 3e-4];
-const batch = 64;
+const usualRates = [3e-5, 1e-4, 3e-4];
+const usualBatch = 64;
 const draws = 20;
-/** Points to gain, or this share of what is left to gain where that is less. */
-const gainPoints = 8;
+/** Points to gain where the plan says nothing, or this share of what is left where that is less. */
+const usualPoints = 8;
 const shareOfRoom = 0.75;
 /** With less room than this there is nothing to improve. */
 const leastRoom = 2;
@@ -44,7 +44,7 @@ export function gainFor(before: readonly ClassAccuracy[], plan: TuningPlan): num
   const room = 100 * (1 - (target?.accuracy ?? 1));
   return room < leastRoom
     ? undefined
-    : Math.min(gainPoints, Math.floor(10 * shareOfRoom * room) / 10);
+    : Math.min(plan.points ?? usualPoints, Math.floor(10 * shareOfRoom * room) / 10);
 }
 
 export async function improve(
@@ -69,8 +69,8 @@ export async function improve(
     devOther: tuning.devOther,
     replay: tuning.replay,
     evaluate: (m) => evaluateClasses(m, tuning.classes, call),
-    learningRates,
-    batch,
+    learningRates: tuning.learningRates ?? usualRates,
+    batch: tuning.batch ?? usualBatch,
     maxUpdates: tuning.maxUpdates,
     // The draws say what heads are worth; what replay is worth, the other methods show.
     replayMethods: ({ kind }) => kind !== "random",
@@ -89,7 +89,7 @@ export async function improve(
       const reached = updates === null ? "gain not reached" : `${updates} updates`;
       options.onMethod(`${title}${replay ? ", with replay" : ""}: ${reached}`);
     },
-    onTuned: async (method, tuned) => {
+    onTuned: async (method, tuned, pieces) => {
       // The key heads with replay of other items: what a user would keep.
       if (method.kind !== "key" || !method.replay) return;
       after = await evaluateClasses(tuned, plan.classes, call);
@@ -97,7 +97,7 @@ export async function improve(
       if (options.out === undefined) return;
       const slices = selectSlices(tuned, { heads: key });
       const folder = join(options.out, "tuned");
-      await saveModel(tuned, folder, { slices, force: true, manifest: { method } });
+      await saveModel(tuned, folder, { slices, force: true, manifest: { method, slices: pieces } });
       await checkSaved(tuned, folder, { slices, probes: probes(tuning) });
     },
   });
@@ -106,10 +106,14 @@ export async function improve(
     comparison,
     after,
     description:
-      `Only the heads ${tuned?.heads.join(", ")} were trained (${tuned?.trainedParameters} of ` +
-      `${model.parameterCount} parameters), with replay of other items, for ` +
+      `Only the heads ${tuned?.heads.join(", ")} were trained (${count(tuned?.trainedParameters)} of ` +
+      `${count(model.parameterCount)} parameters), with replay of other items, for ` +
       `${tuned?.updates ?? tuning.maxUpdates} updates at learning rate ${tuned?.lr}.`,
   };
+}
+
+function count(n = 0): string {
+  return n.toLocaleString("en-US");
 }
 
 /** A few sequences on which the saved folder must give the logits of the model in memory. */

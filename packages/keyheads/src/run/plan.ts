@@ -36,6 +36,12 @@ export interface EvaluationClass {
 export interface TuningPlan {
   /** Name of the class that is to improve. */
   readonly target: string;
+  /** Points to gain: so many (8), or three quarters of what is left to gain where that is less. */
+  readonly points?: number;
+  /** Tried for every method; by default those that suit small corrections. */
+  readonly learningRates?: readonly number[];
+  /** Target items of an update; 64. */
+  readonly batch?: number;
   readonly train: AnswerSet;
   readonly dev: AnswerSet;
   /** Everything else: what collateral damage is judged on when a learning rate is chosen. */
@@ -53,6 +59,8 @@ export interface RunPlan {
   readonly questions: readonly RunQuestion[];
   readonly classes: readonly EvaluationClass[];
   readonly tuning?: TuningPlan;
+  /** What the worked example is chosen from; by default the first question's test items. */
+  readonly examples?: readonly Item[];
   /** What cannot be asked of this model, and the claims that are not testable for that reason. */
   readonly missing: readonly MissingCard[];
   /** X_c is X_r with a null word in place of the operator. */

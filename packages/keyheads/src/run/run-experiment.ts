@@ -68,7 +68,7 @@ export async function runExperiment(model: Model, options: RunOptions = {}): Pro
   const across = await compareTasks(model, plan, { ...call, seed, stage });
 
   const before = await stage("evaluate-before", () => evaluateClasses(model, plan.classes, call));
-  const item = await chooseExample(model, question.test.items);
+  const item = await chooseExample(model, plan.examples ?? question.test.items);
   const predictions = [
     await predict(model, item, "as it is"),
     await predict(

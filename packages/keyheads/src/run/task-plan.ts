@@ -4,16 +4,23 @@ import type { BundledModel, TaskCard } from "@keyheads/models";
 import { KeyheadsError } from "../errors.ts";
 import { answersOf } from "../evaluation/answers.ts";
 import type { Model } from "../model.ts";
+import { appliedTasks } from "../tasks/applied.ts";
 import { type BuildOptions, buildTaskItems, taskNames } from "../tasks/build-items.ts";
 import { type Item, type ItemSet, itemsFromRaw } from "../tasks/items.ts";
 import type { Split } from "../tasks/splits.ts";
 import type { Template } from "../tasks/template.ts";
 import { type NeutralText, neutralText } from "./neutral-text.ts";
-import { type EvaluationClass, evaluationClass, type RunPlan, type RunQuestion } from "./plan.ts";
+import { evaluationClass, type RunPlan, type RunQuestion } from "./plan.ts";
 
-const operations = ["add", "sub", "mul", "div"] as const;
+const operations: readonly string[] = ["add", "sub", "mul", "div"];
 const discoverItems = 512;
 const testItems = 300;
+/** A wording is learnt or not: half of the answers are to become right, which takes larger steps. */
+const newWordings = { points: 50, learningRates: [1e-4, 3e-4, 1e-3], batch: 32 };
+/** Of each class, for the many methods that are compared. */
+const comparedItems = 150;
+
+const isOperation = (task: string) => operations.includes(task);
 
 export interface TaskPlanOptions {
   readonly task?: readonly string[];
@@ -29,31 +36,44 @@ export async function taskPlan(
 ): Promise<RunPlan> {
   const builder = new Builder(model, card, options);
   const asked = options.task ?? [card?.defaultTask ?? "add"];
-  const known = taskNames(card).filter((name) => name !== "text");
+  const known = taskNames(card).filter(
+    (name) => name !== "text" && !(appliedTasks as readonly string[]).includes(name),
+  );
   const neighbours = await builder.buildable(known.filter((name) => !asked.includes(name)));
   const text = card && !card.text ? undefined : await neutralText(model, card, options.seed);
 
   const questions: RunQuestion[] = [];
   for (const name of asked) questions.push(await makeQuestion(builder, name, neighbours, text));
-  const classes: EvaluationClass[] = [];
-  for (const name of [...asked, ...neighbours]) {
-    classes.push(
-      evaluationClass(name, title(card, name), (await builder.items(name, "test")).items),
-    );
-  }
-  if (text) classes.push(evaluationClass("text", "next token of neutral text", text.test.items));
   const unseen = await leftOut(builder, asked[0] as string);
-  classes.push(...unseen);
-  // What training left out is what there is to improve, where that is known.
-  const target = unseen[0]?.name ?? (asked[0] as string);
-  const others = [...asked.slice(1), ...neighbours];
-  const from = async (split: Split) => {
+  const rows: { readonly name: string; readonly title: string; readonly items: readonly Item[] }[] =
+    [];
+  for (const name of [...asked, ...neighbours]) {
+    const { items } = await builder.items(name, "test");
+    rows.push({ name, title: title(card, name), items });
+  }
+  if (text) {
+    rows.push({ name: "text", title: "next token of neutral text", items: text.test.items });
+  }
+  rows.push(...unseen);
+  const classes = (most = Number.POSITIVE_INFINITY) =>
+    rows.map(({ name, title, items }) => evaluationClass(name, title, items.slice(0, most)));
+  // Wordings that are new to the model are what there is to improve, where they are known.
+  const unfamiliar = unseen.find(({ kind }) => kind === "unfamiliar wordings");
+  const target = unfamiliar?.name ?? (asked[0] as string);
+  const others = [...asked, ...neighbours].filter((name) => name !== target);
+  const learned = async (split: Split, most?: number) => {
+    const { items } = await builder.items(asked[0] as string, split, unfamiliar?.kind);
+    return answersOf(items.slice(0, most));
+  };
+  const from = async (split: Split, most?: number) => {
     const sets: Item[][] = [];
-    for (const name of others) sets.push((await builder.items(name, split)).items);
+    for (const name of others) {
+      sets.push((await builder.items(name, split)).items.slice(0, most));
+    }
     const all = sets.flat();
     return all.length > 0 ? answersOf(all) : undefined;
   };
-  const devOther = (await from("dev")) ?? (text && answersOf(text.dev.items));
+  const devOther = (await from("dev", comparedItems)) ?? (text && answersOf(text.dev.items));
   const replay = (await from("discover")) ?? devOther;
   return {
     task: {
@@ -67,52 +87,55 @@ export async function taskPlan(
     },
     ...(bundled && { origin: bundled.origin, licence: bundled.licence }),
     questions,
-    classes,
+    classes: classes(),
     ...(devOther &&
       replay && {
         tuning: {
           target,
-          train: answersOf(await builder.learned(target, "discover")),
-          dev: answersOf(await builder.learned(target, "dev")),
+          ...(unfamiliar ? newWordings : {}),
+          train: await learned("discover"),
+          dev: await learned("dev", comparedItems),
           devOther,
           replay,
-          classes,
+          classes: classes(comparedItems),
           maxUpdates: 40,
         },
       }),
+    ...(unfamiliar && { examples: unfamiliar.items }),
     missing: card?.missing ?? [],
     nullOperator:
-      (operations as readonly string[]).includes(asked[0] as string) &&
+      isOperation(asked[0] as string) &&
       (card?.arithmetic?.counterfactual ?? "null-operator") === "null-operator",
   };
 }
 
-/** Ways in which a card's training left items of an operation out, as names of `Builder.items`. */
+/** What a card's training left out of an operation. */
 const leftOutKinds = {
+  "unfamiliar wordings": { pairs: "trained", wordings: "unfamiliar" },
   "withheld wording": { pairs: "trained", wordings: "withheld" },
   "held-out facts": { pairs: "held-out", wordings: "trained" },
 } as const satisfies Record<string, Pick<BuildOptions, "pairs" | "wordings">>;
-const leftOutName = " left out";
 type LeftOutKind = keyof typeof leftOutKinds;
 
-/** What training left out of an operation: both kinds together, which tuning is to improve, and each. */
-async function leftOut(builder: Builder, task: string): Promise<EvaluationClass[]> {
-  if (!builder.card?.arithmetic?.training || !(operations as readonly string[]).includes(task)) {
-    return [];
-  }
-  const name = title(builder.card, task);
+interface LeftOut {
+  readonly kind: LeftOutKind;
+  readonly name: string;
+  readonly title: string;
+  readonly items: readonly Item[];
+}
+
+/** Items of the test split of what training left out; none for other tasks and models. */
+async function leftOut(builder: Builder, task: string): Promise<LeftOut[]> {
+  if (!builder.card?.arithmetic?.training || !isOperation(task)) return [];
   const kinds = Object.keys(leftOutKinds) as LeftOutKind[];
-  const sets = await Promise.all(kinds.map((kind) => builder.items(task, "test", kind)));
-  return [
-    evaluationClass(
-      `${task}${leftOutName}`,
-      `${name} that training left out: the withheld wording and held-out facts`,
-      sets.flatMap(({ items }) => items),
-    ),
-    ...kinds.map((kind, i) =>
-      evaluationClass(`${task}, ${kind}`, `${name}, ${kind}`, sets[i]?.items ?? []),
-    ),
-  ];
+  return await Promise.all(
+    kinds.map(async (kind) => ({
+      kind,
+      name: `${task}, ${kind}`,
+      title: `${title(builder.card, task)}, ${kind}`,
+      items: (await builder.items(task, "test", kind)).items,
+    })),
+  );
 }
 
 async function makeQuestion(
@@ -122,7 +145,7 @@ async function makeQuestion(
   text: NeutralText | undefined,
 ): Promise<RunQuestion> {
   // A task without arithmetic is the best control, then text, then a neighbouring operation.
-  const unrelated = neighbours.find((other) => !(operations as readonly string[]).includes(other));
+  const unrelated = neighbours.find((other) => !isOperation(other));
   const control = unrelated
     ? { title: unrelated, test: await builder.items(unrelated, "test") }
     : text
@@ -162,17 +185,6 @@ class Builder {
     this.#model = model;
     this.card = card;
     this.#options = options;
-  }
-
-  /** What tuning learns from, for a target that is a task or what training left out of one. */
-  async learned(target: string, split: Split): Promise<Item[]> {
-    if (!target.endsWith(leftOutName)) return (await this.items(target, split)).items;
-    const task = target.slice(0, -leftOutName.length);
-    const sets: Item[][] = [];
-    for (const kind of Object.keys(leftOutKinds) as LeftOutKind[]) {
-      sets.push((await this.items(task, split, kind)).items);
-    }
-    return sets.flat();
   }
 
   async items(task: string, split: Split, kind?: LeftOutKind): Promise<ItemSet> {

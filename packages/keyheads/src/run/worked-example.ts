@@ -86,7 +86,7 @@ export async function workedExample(
     )?.[0];
   const other = item.counterfactualAnswerId;
   return {
-    title: `Item ${item.id}`,
+    title: item.prompt === undefined ? `Item ${item.id}` : `“${item.prompt.trim()}”`,
     tokens: item.reference.map((id, position) => {
       const role = roleOf(position);
       return { text: textOf(model, id), ...(role !== undefined && { role }) };

@@ -8,7 +8,8 @@ import type { SlotSource } from "../load/map-slots.ts";
 import { readTensorBytes } from "../load/safetensors.ts";
 import { slotShape } from "../load/slots.ts";
 import type { Model } from "../model.ts";
-import type { IsolationReport } from "../results.ts";
+import type { IsolationReport, TensorIsolation } from "../results.ts";
+import { groupBy } from "../statistics/group-by.ts";
 import { type Piece, piecesOf, runsOf } from "./pieces.ts";
 import { readRows, storedMatrix, tensorOf } from "./stored.ts";
 
@@ -84,7 +85,29 @@ export function compareHashes(
     changedTensors: [...new Set(changed.map(({ tensor }) => tensor))],
     unselectedChanged: changed.filter(({ selected }) => !selected).length,
     unselectedHash: { before: unselectedDigest(before), after: unselectedDigest(after) },
+    tensors: byTensor(before, after, changed),
   };
+}
+
+function byTensor(
+  before: readonly PieceHash[],
+  after: readonly PieceHash[],
+  changed: readonly PieceHash[],
+): TensorIsolation[] {
+  const ofTensor = groupBy(before, ({ tensor }) => tensor);
+  return [...groupBy(after, ({ tensor }) => tensor)].map(([tensor, pieces]) => {
+    const unselected = pieces.filter(({ selected }) => !selected).length;
+    const digest = (hashes: readonly PieceHash[]) =>
+      unselected === 0 ? null : unselectedDigest(hashes);
+    return {
+      ...{ tensor, unselected },
+      before: digest(ofTensor.get(tensor) as PieceHash[]),
+      after: digest(pieces),
+      trained: changed
+        .filter((piece) => piece.tensor === tensor && piece.selected)
+        .map(({ name }) => name),
+    };
+  });
 }
 
 /** The pieces whose hash is another one. */

@@ -52,8 +52,11 @@ export interface BuildOptions {
   readonly answers?: "single" | "first";
   /** Of operations that a card has: pairs that training saw, left out, or both (default). */
   readonly pairs?: "trained" | "held-out" | "all";
-  /** Of a card with a training rule: wordings that training saw, withheld, or both (default). */
-  readonly wordings?: "trained" | "withheld" | "all";
+  /**
+   * Of a card with a training rule: wordings that training saw, withheld, or both (default), or
+   * those with operator words that are new to the model.
+   */
+  readonly wordings?: "trained" | "withheld" | "all" | "unfamiliar";
 }
 
 export interface BuiltTask extends TaskItems {
@@ -189,6 +192,7 @@ function arithmeticOf(operation: Operation, card: TaskCard | undefined, options:
 
 function chosenWordings(own: ArithmeticCard, { wordings = "all" }: BuildOptions) {
   if (wordings === "all") return own.templates;
+  if (wordings === "unfamiliar") return own.training?.unfamiliar ?? [];
   const withheld = own.training?.withheldWordings ?? [];
   return own.templates.filter(({ name }) => withheld.includes(name) === (wordings === "withheld"));
 }

@@ -9,7 +9,7 @@ import { accuracyAtLeast, accuracyOf } from "../evaluation/accuracy.ts";
 import { type AnswerSet, countItems, joinAnswers } from "../evaluation/answers.ts";
 import type { Model } from "../model.ts";
 import type { ClassAccuracy, IsolationReport, TunedMethod, TuningComparison } from "../results.ts";
-import { compareHashes, hashWeights } from "../save/isolation.ts";
+import { compareHashes, hashWeights, type PieceChange, pairHashes } from "../save/isolation.ts";
 import type { Trainer } from "../trainer.ts";
 import type { GainMethod } from "./gain-methods.ts";
 import type { OptimizerOptions } from "./options.ts";
@@ -48,8 +48,15 @@ export interface MatchedGainOptions
   /** 40 by default. */
   readonly maxUpdates?: number;
   readonly onEvent?: (event: MatchedGainEvent) => void;
-  /** Called while the tuned weights of a method are in the model: to save it, or to look at it. */
-  readonly onTuned?: (method: TunedMethod, model: Model) => Promise<void>;
+  /**
+   * Called while the tuned weights of a method are in the model: to save it, or to look at it.
+   * `pieces` has the hashes of all weights before and after.
+   */
+  readonly onTuned?: (
+    method: TunedMethod,
+    model: Model,
+    pieces: readonly PieceChange[],
+  ) => Promise<void>;
 }
 
 export type MatchedGainEvent =
@@ -64,6 +71,8 @@ export type MatchedGainEvent =
       readonly gain: number;
       /** Points lost on devOther; NaN if the gain was not reached. */
       readonly collateral: number;
+      /** The loss was still falling at the end: a lower rate would be slower. */
+      readonly learning: boolean;
     }
   | { readonly type: "method"; readonly result: TunedMethod };
 
@@ -91,12 +100,14 @@ export async function compareAtMatchedGain(
   }
   const methods: TunedMethod[] = [];
   const reports: IsolationReport[] = [];
+  let ofKeyHeads: IsolationReport | undefined;
   const total = conditions.reduce((sum, { of }) => sum + of.length, 0);
   for (const condition of conditions) {
     for (const method of condition.of) {
       const { result, isolation } = await tuneMethod(model, method, condition, start, options);
       methods.push(result);
       reports.push(isolation);
+      if (method.kind === "key") ofKeyHeads = isolation;
       options.onEvent?.({ type: "method", result });
       options.onProgress?.(methods.length, total);
     }
@@ -118,6 +129,8 @@ export async function compareAtMatchedGain(
       checked: reports.reduce((sum, { checked }) => sum + checked, 0),
       changedTensors: [...new Set(reports.flatMap((report) => report.changedTensors))],
       unselectedChanged: reports.reduce((sum, report) => sum + report.unselectedChanged, 0),
+      ...(ofKeyHeads?.unselectedHash && { unselectedHash: ofKeyHeads.unselectedHash }),
+      ...(ofKeyHeads?.tensors && { tensors: ofKeyHeads.tensors }),
     },
   };
 }
@@ -141,6 +154,8 @@ interface Run {
   /** Points on dev. */
   readonly gain: number;
   readonly collateral: number;
+  /** The loss was still falling at the end. */
+  readonly learning: boolean;
   readonly values: readonly FloatArray[];
 }
 
@@ -167,6 +182,7 @@ async function tuneMethod(
       await trainer.write(initial);
       const run = await reachGain(model, trainer, method, { ...condition, lr, start }, options);
       const { updates = null, gain = Number.NaN, collateral = Number.NaN } = run ?? {};
+      const learning = run?.learning ?? false;
       options.onEvent?.({
         type: "run",
         method: method.name,
@@ -175,6 +191,7 @@ async function tuneMethod(
         updates,
         gain,
         collateral,
+        learning,
       });
       if (run && (best === undefined || isBetter(run, best))) best = run;
       previous = run;
@@ -203,8 +220,9 @@ async function tuneMethod(
       collateral: -pointsGained(start.classes, after, ({ name }) => name !== options.target),
       after,
     };
-    await options.onTuned?.(result, model);
-    return { result, isolation: compareHashes(hashes, await hashWeights(model, slices)) };
+    const hashesAfter = await hashWeights(model, slices);
+    await options.onTuned?.(result, model, pairHashes(hashes, hashesAfter));
+    return { result, isolation: compareHashes(hashes, hashesAfter) };
   } finally {
     await trainer.write(initial);
   }
@@ -227,13 +245,15 @@ async function reachGain(
   const replayed = replay ? new ItemOrder(countItems(set) - own, batch, method.seed) : undefined;
   // The margin is for the rounding of decimal gains, not for items.
   const goal = start.dev + options.gain / 100 - 1e-9;
+  const losses: number[] = [];
   for (let update = 0; update < maxUpdates; ++update) {
     if (signal?.aborted) throw new KeyheadsError("CANCELLED", "the comparison was cancelled");
     const extra = replayed?.at(update).map((item) => own + item) ?? [];
     const items = [...targets.at(update), ...extra];
     const name = `${method.name}, learning rate ${lr}, update ${update + 1}`;
     try {
-      await trainStep(trainer, set, items, { batch: items.length, request, name });
+      const { loss } = await trainStep(trainer, set, items, { batch: items.length, request, name });
+      losses.push(loss);
     } catch (cause) {
       // This learning rate is too high: the run has failed, not the comparison.
       if (cause instanceof KeyheadsError && cause.code === "NON_FINITE") return undefined;
@@ -248,20 +268,37 @@ async function reachGain(
       updates: update + 1,
       gain: 100 * (accuracy - start.dev),
       collateral: 100 * (start.devOther - other),
+      learning: isFalling(losses),
       values: (await trainer.read()).values,
     };
   }
   const { accuracy } = await accuracyOf(model, options.dev, call);
   const { values } = await trainer.read();
-  return { lr, updates: null, gain: 100 * (accuracy - start.dev), collateral: Number.NaN, values };
+  return {
+    lr,
+    updates: null,
+    gain: 100 * (accuracy - start.dev),
+    collateral: Number.NaN,
+    learning: isFalling(losses),
+    values,
+  };
 }
 
 /**
  * Adam's steps are proportional to the learning rate: a lower one that would need more than twice
- * the allowed updates at that proportion is not tried.
+ * the allowed updates at that proportion is not tried, nor is any below one that was still learning
+ * when the updates ran out.
  */
 function isHopeless(lr: number, higher: Run, maxUpdates: number): boolean {
-  return higher.updates !== null && (higher.updates * higher.lr) / lr > 2 * maxUpdates;
+  if (higher.updates === null) return higher.learning;
+  return (higher.updates * higher.lr) / lr > 2 * maxUpdates;
+}
+
+/** Whether the last quarter of the losses is lower than the quarter before it. */
+function isFalling(losses: readonly number[]): boolean {
+  const quarter = Math.floor(losses.length / 4);
+  const mean = (part: readonly number[]) => part.reduce((sum, x) => sum + x, 0) / part.length;
+  return quarter > 0 && mean(losses.slice(-quarter)) < mean(losses.slice(-2 * quarter, -quarter));
 }
 
 /** Reaching the gain comes first, then the least collateral on dev, then the fewest updates. */

@@ -2,6 +2,7 @@
 import type { ArithmeticCard, Operation, TaskCard } from "../card.ts";
 import { type HeldOutRule, heldOutKind } from "../held-out.ts";
 import { operations, wordings } from "../wordings.ts";
+import { unfamiliar } from "./unfamiliar.ts";
 import { arithmeticRoles, stories, storySlots, whichColor, whoReceived } from "./words.ts";
 
 const operands = { min: 0, max: 59 };
@@ -44,7 +45,7 @@ export const arith: TaskCard = {
     counterfactual: "null-operator",
     slots: storySlots,
     heldOut,
-    training: { rule, withheldWordings: ["if"] },
+    training: { rule, withheldWordings: ["if"], unfamiliar },
     known:
       "add, sub, mul, div: 100 % on trained facts; 97, 100, 54, 68 % on held-out ones; 99 to 100 % " +
       "in the withheld wording (1,000 prompts each)",
@@ -60,6 +61,8 @@ export const arith: TaskCard = {
   },
   missing: [],
   notes: [
+    "Unfamiliar wordings, such as “The total of 3 and 4 is”, have words for the operation that training " +
+      "never had. Tuning learns them on some pairs of numbers and is tested on others.",
     "Text was trained in pieces of 96 tokens: 3.4 nats a token in such pieces.",
     "Products were trained up to 399; beyond that the model is wrong.",
     "It finds numbers and words by their place, not by what stands beside them: of several colours " +

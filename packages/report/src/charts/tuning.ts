@@ -94,8 +94,10 @@ export function scatterDomains(methods: readonly TunedMethod[]): {
   updates: [number, number];
   collateral: [number, number];
 } {
-  const updates = methods.flatMap((m) => (isNumber(m.updates) ? [m.updates] : []));
-  const collateral = methods.flatMap((m) => (isNumber(m.collateral) ? [m.collateral] : []));
+  // What never reached the gain is not drawn.
+  const reached = methods.filter((m) => isNumber(m.updates) && isNumber(m.collateral));
+  const updates = reached.map((m) => m.updates as number);
+  const collateral = reached.map((m) => m.collateral);
   const low = Math.min(0, ...collateral);
   const high = Math.max(0.5, ...collateral);
   const pad = (high - low) * 0.06;

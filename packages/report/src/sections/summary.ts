@@ -42,9 +42,16 @@ export function targetChange(run: RunResult): ClassChange | undefined {
   );
 }
 
+/** For readers who know no more than that a language model predicts the next token. */
+const primer = html`<p>A language model is layers of attention heads, which carry information from earlier
+tokens to the last one, and of MLPs, which work on each token by itself. This page says which of them a
+task needs, how that was checked, and what training only those does. Head 2.1 is head 1 of layer 2, both
+counted from zero.</p>`;
+
 export function summary(run: RunResult): Part {
   const ids = experimentIds(run.experiments);
-  const body = html`${tiles(run)}
+  const body = html`${primer}
+${tiles(run)}
 <div class="answers">
 ${run.experiments.map((experiment, i) => answerList(experiment.title, ids[i] ?? "", answers(experiment)))}
 ${run.experiments.length === 0 ? html`<p>This run holds no experiment.</p>` : null}

@@ -18,6 +18,7 @@ import {
   signed,
 } from "../text/numbers.ts";
 import { type MethodGroup, methodGroups, type Spread, spread } from "../tuning-groups.ts";
+import { isolation } from "./isolation.ts";
 import type { Part } from "./part.ts";
 
 export function tuning(run: RunResult): Part | null {
@@ -35,7 +36,7 @@ ${charts(comparison)}
 ${groupTable(groups)}
 ${disclosure("Change of every class by method (points)", classTable(comparison, groups))}
 ${disclosure(`All ${plural(comparison.methods.length, "run")}`, runTable(comparison.methods))}
-${isolation(comparison)}`;
+${isolation(comparison.isolation)}`;
   return { id: "tuning", title: "Was choosing the heads worth it?", body };
 }
 
@@ -156,15 +157,4 @@ function trains(m: TunedMethod): string {
   const shown = [...m.heads, ...mlps];
   if (shown.length > 12) return `${shown.slice(0, 12).join(", ")}, … (${shown.length})`;
   return shown.join(", ") || (m.kind === "full" ? "everything" : missing);
-}
-
-function isolation({ isolation: report }: TuningComparison): Html | null {
-  if (!isNumber(report.unselectedChanged)) return null;
-  const intact = report.unselectedChanged === 0;
-  return html`<p>${intact ? html`<span class="badge supported">Isolated</span>` : html`<span class="badge not-supported">Not isolated</span>`}
-${count(report.checked)} weight slices were hashed before and after: ${
-    intact
-      ? "every one that was not selected is bit-identical"
-      : html`<strong>${plural(report.unselectedChanged, "slice")} that ${report.unselectedChanged === 1 ? "was" : "were"} not selected changed</strong>`
-  }; ${plural(report.changedTensors.length, "tensor")} changed in part or in whole.</p>`;
 }

@@ -73,8 +73,8 @@ export const command = defineCommand({
     ),
     wordings: option(
       "--wordings <which>",
-      "of a bundled model with withheld ones: trained, withheld or all (default: all)",
-      choice("trained", "withheld", "all").default("all"),
+      "of a bundled model with withheld ones: trained, withheld, all (both, the default), or unfamiliar (with operator words that are new to it)",
+      choice("trained", "withheld", "all", "unfamiliar").default("all"),
     ),
     seed,
     out: option("--out <file>", "where the lines go (default: stdout)", text().optional()),

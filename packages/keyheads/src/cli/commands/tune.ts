@@ -95,13 +95,13 @@ export const command = defineCommand({
     ),
     prefixMemory: option(
       "--prefix-memory <bytes>",
-      "memory to keep what the layers below the trained ones compute (default: 1GiB)",
-      bytes().optional(),
+      "memory to keep what the layers below the trained ones compute, 0 for none (default: 1GiB)",
+      bytes({ zero: true }).optional(),
     ),
     prefixDisk: option(
       "--prefix-disk <bytes>",
       "and disk, in the temporary folder (default: none)",
-      bytes().optional(),
+      bytes({ zero: true }).optional(),
     ),
     eos: option("--eos", "append the end token to every answer", flag().default(false)),
     seed,
