@@ -48,6 +48,23 @@ test("the same seed gives the same lines, splits are disjoint", async () => {
   expect((await clusters("test")).filter((cluster) => discover.has(cluster))).toEqual([]);
 });
 
+test("ranges of operands are sets that transfer compares", async () => {
+  const file = join(scratch(), "ranges.jsonl");
+  const args = ["items", "arith", "--operands", "0-9,10-39", "--count", "24", "--out", file];
+  expect(await json(args)).toMatchObject({
+    tasks: [
+      { task: "add 0-9", items: 24 },
+      { task: "add 10-39", items: 24 },
+    ],
+  });
+  const transfer = ["transfer", "arith", "--items", file, "--by", "group", "--random", "3"];
+  const { sets } = await json([...transfer, "--top", "2"]);
+  expect((sets as { name: string }[]).map(({ name }) => name)).toEqual(["add 0-9", "add 10-39"]);
+  const ask = (range: string) => ["items", "arith", "--operands", range];
+  expect(await failure(ask("9-0"), 2)).toMatch(/expected ranges from low to high .* got "9-0"/);
+  expect(await failure(ask("500-999"), 2)).toMatch(/no add fact has operands in 500\.\.999/);
+});
+
 test("what cannot be asked is an error", async () => {
   expect(await failure(["items", "arith-demo", "--task", "sing"], 2)).toMatch(
     /no task "sing" for arith-demo; it has add, sub, mul, div, multi-digit, decimals, power, years, objects/,

@@ -215,6 +215,37 @@ describe("another model", () => {
     ]);
   });
 
+  it("asks every range of operands, and says which in group and id", async () => {
+    const small = { min: 0, max: 9 };
+    const large = { min: 100, max: 400 };
+    const ask = (task: string, ...operands: { min: number; max: number }[]) =>
+      buildTaskItems(other, { tasks: [task], operands, count: 30 });
+    const built = [
+      ...(await ask("add", small, large, { min: 0, max: 40 })),
+      ...(await ask("div", small)),
+    ];
+    expect(built.map(({ task, items }) => `${task}: ${items.length}`)).toEqual(
+      ["add 0-9", "add 100-400", "add 0-40", "div 0-9"].map((task) => `${task}: 30`),
+    );
+    for (const { task, items } of built) {
+      const [operation, range = ""] = task.split(" ");
+      const [min, max] = range.split("-").map(Number) as [number, number];
+      for (const { prompt, group, id } of items) {
+        expect(group).toBe(task);
+        expect(id).toContain(`(${range})`);
+        const [a = 0, b = 0] = prompt?.match(/\d+/g)?.map(Number) ?? [];
+        for (const x of operation === "add" ? [a, b] : [Math.max(a, b) / Math.min(a, b)]) {
+          expect(x, prompt).toBeGreaterThanOrEqual(min);
+          expect(x, prompt).toBeLessThanOrEqual(max);
+        }
+      }
+    }
+    // Of a division these are divisor and quotient, whose product is no token.
+    expect((await failure(ask("div", large))).message).toMatch(/operands in 100..400/);
+    const words = await failure(ask("years", small));
+    expect(words.message).toMatch(/ranges of operands are for add, sub, mul, div; the task years/);
+  });
+
   it("takes templates from a file", async () => {
     const templates = templatesFromText("add equation: {a} [plus] {b} (equals)", "t");
     const [built] = await buildTaskItems(other, { templates, count: 5 });

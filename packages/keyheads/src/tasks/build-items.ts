@@ -47,6 +47,11 @@ export interface BuildOptions {
   readonly styles?: readonly Style[];
   readonly counterfactual?: ArithmeticCounterfactual | DigitCounterfactual;
   readonly limits?: Partial<FactLimits>;
+  /**
+   * Of add, sub, mul and div: `count` items for each range of both operands (of a division: of divisor
+   * and quotient), with the range in `group`, so that `transfer` can tell them apart.
+   */
+  readonly operands?: readonly OperandRange[];
   readonly split?: Split;
   /** Of applied tasks: only answers of one token (default), or the first token of any. */
   readonly answers?: "single" | "first";
@@ -57,6 +62,12 @@ export interface BuildOptions {
    * those with operator words that are new to the model.
    */
   readonly wordings?: "trained" | "withheld" | "all" | "unfamiliar";
+}
+
+/** Both ends belong to it. */
+export interface OperandRange {
+  readonly min: number;
+  readonly max: number;
 }
 
 export interface BuiltTask extends TaskItems {
@@ -96,21 +107,48 @@ export async function buildTaskItems(
       `${model.name} has no tokenizer, which the built-in tasks need; write an items file in token ids`,
     );
   }
+  const ready = { ...model, tokenizer };
   const built: BuiltTask[] = [];
   for (const task of options.tasks ?? [card?.defaultTask ?? "add"]) {
-    const result = await buildOne(task, card, { ...model, tokenizer }, options);
-    if (result.items.length === 0) {
-      const reasons = result.dropped
-        .slice(0, 5)
-        .map((d) => `  ${JSON.stringify(d.candidate)}: ${d.why}`);
-      throw new KeyheadsError(
-        "BAD_ITEMS",
-        [`${model.name} cannot be asked ${task}: no prompt can be used`, ...reasons].join("\n"),
-      );
+    for (const range of options.operands ?? [undefined]) {
+      const one = range
+        ? inRange(task, await buildOne(task, card, ready, withLimits(task, options, range)), range)
+        : { task, ...(await buildOne(task, card, ready, options)) };
+      checkUsable(model.name, one);
+      built.push(one);
     }
-    built.push({ task, ...result });
   }
   return built;
+}
+
+function checkUsable(name: string, { task, items, dropped }: BuiltTask): void {
+  if (items.length > 0) return;
+  const reasons = dropped.slice(0, 5).map((d) => `  ${JSON.stringify(d.candidate)}: ${d.why}`);
+  throw new KeyheadsError(
+    "BAD_ITEMS",
+    [`${name} cannot be asked ${task}: no prompt can be used`, ...reasons].join("\n"),
+  );
+}
+
+function withLimits(task: string, options: BuildOptions, { min, max }: OperandRange): BuildOptions {
+  if (!operations.some((operation) => operation === task)) {
+    throw new KeyheadsError(
+      "BAD_ARGUMENT",
+      `ranges of operands are for ${operations.join(", ")}; the task ${task} draws its own numbers`,
+    );
+  }
+  return { ...options, limits: { ...options.limits, min, max } };
+}
+
+/** The same fact may be asked in several ranges: names of items say which. */
+function inRange(task: string, found: TaskItems, { min, max }: OperandRange): BuiltTask {
+  const range = `${min}-${max}`;
+  const items = found.items.map((item) => ({
+    ...item,
+    id: `${item.id} (${range})`,
+    group: `${item.group ?? task} ${range}`,
+  }));
+  return { ...found, items, task: `${task} ${range}` };
 }
 
 type Ready = TaskModel & { readonly tokenizer: Tokenizer };

@@ -9,6 +9,7 @@ import {
   type BuiltTask,
   buildTaskItems,
   cardOf,
+  type OperandRange,
 } from "../../tasks/build-items.ts";
 import { splitNames } from "../../tasks/splits.ts";
 import { operations, readTemplates, styles } from "../../tasks/templates.ts";
@@ -31,6 +32,7 @@ export const command = defineCommand({
   examples: [
     "items ./my-model --task add,sub --count 500 --out items.jsonl",
     "items mathgpt_add3_h4_l4 --split test > items.jsonl",
+    "items ./my-model --task add --operands 0-9,10-39,100-999 --out ranges.jsonl",
     "items ./my-model --dataset svamp --from SVAMP.json --out svamp.jsonl",
   ],
   options: {
@@ -46,6 +48,11 @@ export const command = defineCommand({
       integer(1).optional(),
     ),
     ...datasetOptions,
+    operands: option(
+      "--operands <ranges>",
+      "add, sub, mul, div: --count items for each range of operands, such as 0-9,10-39,100-999; transfer --by group compares them",
+      list("ranges of operands such as 0-9,10-39").optional(),
+    ),
     templates: option(
       "--templates <file>",
       "wordings to use instead of the built-in ones (docs/tasks.md)",
@@ -85,6 +92,12 @@ export const command = defineCommand({
     if (out !== undefined) refuseExisting(out, force);
     const model = await openBlueprint(await resolveModel(values.target));
     if (values.dataset !== undefined || values.from !== undefined) {
+      if (values.operands !== undefined) {
+        throw new KeyheadsError(
+          "USAGE",
+          "--operands is for built-in tasks; a data set has its own",
+        );
+      }
       return await output(model, [await readDataset(model, values)], values, cli);
     }
     const counterfactual = builtInKind(values.counterfactual);
@@ -100,6 +113,7 @@ export const command = defineCommand({
       ...(counterfactual !== undefined && { counterfactual }),
       ...(templates !== undefined && { templates: await readTemplates(templates) }),
       ...(split !== undefined && { split }),
+      ...(values.operands !== undefined && { operands: toRanges(values.operands) }),
     };
     checkCounterfactual(model, options);
     const built = await buildTaskItems(model, options);
@@ -140,6 +154,19 @@ function builtInKind(kind: string | undefined): BuildOptions["counterfactual"] {
 
 function namesIn(given: string): string[] {
   return given.split(",").map((name) => name.trim());
+}
+
+function toRanges(given: string): OperandRange[] {
+  return namesIn(given).map((text) => {
+    const [, min, max] = /^(\d+)-(\d+)$/.exec(text) ?? [];
+    if (min !== undefined && Number(min) <= Number(max)) {
+      return { min: Number(min), max: Number(max) };
+    }
+    throw new KeyheadsError(
+      "USAGE",
+      `--operands: expected ranges from low to high such as 0-9,10-39, but got "${text}"`,
+    );
+  });
 }
 
 function toStyle(name: string): Style {

@@ -30,6 +30,7 @@ export const command = defineCommand({
   examples: [
     "transfer ./my-model --items add.jsonl --items sub.jsonl --top 10",
     "transfer ./my-model --items all.jsonl --by template",
+    "transfer ./my-model --items ranges.jsonl --by group    # of items --operands 0-9,10-39",
     "transfer ./my-model --items add.jsonl --also ./tuned",
   ],
   outFile: true,
