@@ -9,6 +9,15 @@ export interface FailedAttempt {
   readonly cause: unknown;
 }
 
+/** The code of the error that an addon throws on a processor that could not run it. */
+const oldProcessor = "OLD_PROCESSOR";
+
+/** What to do about an addon that could not be loaded: `otherwise`, if the processor is not the cause. */
+export const remedyFor = (cause: unknown, otherwise: string): string =>
+  (cause as { code?: string }).code === oldProcessor
+    ? "every build for x64 needs SSE4.2 (Intel since 2008, AMD since 2011): use another machine"
+    : otherwise;
+
 export type LoadErrorCode = "NO_BINARY" | "STALE_BINARY";
 
 export function loadError(code: LoadErrorCode, message: string, cause?: unknown): Error {
@@ -52,8 +61,10 @@ function remedies(
   if (libc === "glibc" && glibc && olderThan(glibc, oldestGlibc)) {
     return [`glibc ${oldestGlibc} or newer is needed: use a newer system or container`];
   }
-  if (failed.some(({ name }) => name === wanted)) {
-    return [`the file is damaged or another library is missing: npm install keyheads@${version}`];
+  const own = failed.find(({ name }) => name === wanted);
+  if (own) {
+    const damaged = `the file is damaged or another library is missing: npm install keyheads@${version}`;
+    return [remedyFor(own.cause, damaged)];
   }
   if (installed.length > 0) {
     return [

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Binding } from "./binding.ts";
-import { explainFailure, type FailedAttempt, loadError } from "./explain.ts";
+import { explainFailure, type FailedAttempt, loadError, remedyFor } from "./explain.ts";
 import { schemaHash } from "./generated/schema.ts";
 import { version } from "./generated/version.ts";
 import { installedVersion, openPrebuilt } from "./prebuilt.ts";
@@ -59,7 +59,8 @@ function fromFile(path: string, kind: LoadedFrom["kind"], remedy: string) {
   try {
     binding = require(path) as Binding;
   } catch (cause) {
-    throw loadError("NO_BINARY", `${kind} ${path} could not be loaded; ${remedy}`, cause);
+    const todo = remedyFor(cause, remedy);
+    throw loadError("NO_BINARY", `${kind} ${path} could not be loaded; ${todo}`, cause);
   }
   return { binding: checked(binding, path, remedy), from: { kind, source: path } };
 }

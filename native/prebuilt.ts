@@ -37,6 +37,10 @@ const prebuilt: Readonly<Record<TargetName, Prebuilt>> = {
     open: () => require("@keyheads/darwin-x64"),
     manifest: () => require("@keyheads/darwin-x64/package"),
   },
+  "win32-x64": {
+    open: () => require("@keyheads/win32-x64"),
+    manifest: () => require("@keyheads/win32-x64/package"),
+  },
 };
 
 /** The version of a package that is installed, or undefined. */

@@ -12,6 +12,7 @@ export const targets = {
   "linux-arm64-gnu": { os: "linux", cpu: "arm64", libc: "glibc" },
   "darwin-arm64": { os: "darwin", cpu: "arm64" },
   "darwin-x64": { os: "darwin", cpu: "x64" },
+  "win32-x64": { os: "win32", cpu: "x64" },
 } as const satisfies Record<string, Target>;
 
 export type TargetName = keyof typeof targets;

@@ -12,7 +12,7 @@ import {
   runShown,
   secondsSince,
 } from "./lib/process.mjs";
-import { checkExports, checkFloor } from "./lib/symbols.mjs";
+import { checkAddon } from "./lib/symbols.mjs";
 
 const bin = (name) => join(root, "node_modules", ".bin", name);
 const failed = [];
@@ -60,8 +60,7 @@ async function clangFormat() {
 async function symbols() {
   if (!firstCommand(["nm"])) return "nm is not installed";
   await runLogged("symbols", process.execPath, ["test/native/check_symbols.mjs"]);
-  checkExports();
-  checkFloor();
+  checkAddon();
   return undefined;
 }
 

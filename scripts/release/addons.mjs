@@ -3,15 +3,21 @@ import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { targetsFor, thisSystem } from "../../native/dist/system.js";
+import { targets } from "../../native/dist/targets.js";
 import { firstCommand, outputOf, root, runLogged, StepError } from "../lib/process.mjs";
-import { checkExports, checkFloor } from "../lib/symbols.mjs";
+import { checkAddon } from "../lib/symbols.mjs";
 import { addonManifest, targetNames, writeJson } from "./manifests.mjs";
 import { writeAddonNotices } from "./notices.mjs";
 
 const native = join(root, "native");
 const [host] = targetsFor(thisSystem());
 
-/** Cross-compilers, by target: what must be installed, CMake's toolchain, binutils, C++ library. */
+const zig = process.env.ZIG || "zig";
+
+/**
+ * Cross-compilers, by target: what must be installed, CMake's toolchain, binutils, C++ library. A
+ * `trial` shows that the sources compile and link; what is published is built on such a system.
+ */
 const cross = {
   "linux-arm64-gnu": {
     command: "aarch64-linux-gnu-g++",
@@ -20,21 +26,34 @@ const cross = {
     runtime: "gcc",
   },
   "linux-x64-musl": {
-    command: process.env.ZIG || "zig",
+    command: zig,
     toolchain: "x86_64-linux-musl.cmake",
     strip: "strip",
     runtime: "llvm",
   },
+  "win32-x64": {
+    command: "x86_64-w64-mingw32-g++-posix",
+    toolchain: "x86_64-w64-mingw32.cmake",
+    strip: "x86_64-w64-mingw32-strip",
+    runtime: "mingw",
+  },
+  "darwin-arm64": { command: zig, toolchain: "aarch64-macos.cmake", trial: true },
+  "darwin-x64": { command: zig, toolchain: "x86_64-macos.cmake", trial: true },
 };
 const commandWorks = (command) =>
   outputOf(command, [command.endsWith("zig") ? "version" : "--version"]) !== undefined;
 
-/** Why a target cannot be built here, or undefined where it can. */
+/** Why a target's package cannot be built here, or undefined where it can. */
 export function missingFor(target) {
   if (target === host) return undefined;
-  const tool = cross[target]?.command;
-  if (!tool) return `it is built on ${target} itself`;
-  return commandWorks(tool) ? undefined : `${tool} is not installed`;
+  if (cross[target]?.trial ?? true) return `it is built on ${target} itself`;
+  return missingCompiler(target);
+}
+
+/** Why a target cannot be compiled for here, or undefined where it can. */
+export function missingCompiler(target) {
+  const { command } = cross[target];
+  return commandWorks(command) ? undefined : `${command} is not installed`;
 }
 
 export const buildFolder = (target) =>
@@ -73,12 +92,12 @@ export async function addonPackage(target, addon, folder, version) {
   const stripped = join(folder, "keyheads.node");
   const { strip = "strip", runtime = process.platform === "darwin" ? "system" : "gcc" } =
     cross[target] ?? {};
-  const options = process.platform === "darwin" ? ["-x"] : [];
-  await runLogged("strip", strip, [...options, "-o", stripped, addon]);
-  if (target.startsWith("linux")) {
-    checkExports(stripped);
-    checkFloor(stripped);
-  }
+  const { os } = targets[target];
+  await runLogged("strip", strip, [...(os === "darwin" ? ["-x"] : []), "-o", stripped, addon]);
+  // macOS runs no code without a signature, and strip leaves one that no longer fits.
+  if (os === "darwin")
+    await runLogged("codesign", "codesign", ["--force", "--sign", "-", stripped]);
+  checkAddon(stripped, os);
   writeAddonNotices(join(folder, "THIRD-PARTY-NOTICES.md"), {
     runtime,
     ...(target !== host && { libxsmm: false }),

@@ -27,8 +27,11 @@ export const releaseVersion = () => readJson(join(root, "packages/keyheads/packa
  * @returns [{ manifest, tarball?, folder?, unpacked?, packed? }], one for every package of a release;
  *   those for other systems have no tarball
  */
-export async function buildRelease({ version = releaseVersion(), targets = targetNames } = {}) {
-  const out = join(cacheFolder, "release", version);
+export async function buildRelease({
+  version = releaseVersion(),
+  targets = targetNames,
+  out = join(cacheFolder, "release", version),
+} = {}) {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
   const releases = [];

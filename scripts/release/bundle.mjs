@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { defaultModels } from "../../packages/models/dist/index.js";
 import { root } from "../lib/process.mjs";
-import { keyheadsManifest, readJson, writeJson } from "./manifests.mjs";
+import { keyheadsManifest, readJson, shared, writeJson } from "./manifests.mjs";
 import { writeNotices } from "./notices.mjs";
 import { copyTypes } from "./types.mjs";
 
@@ -107,8 +107,7 @@ export function modelsPackage(folder, version) {
     join(root, "packages/models/package.json"),
   );
   writeJson(join(folder, "package.json"), {
-    ...{ name, version, description, license, engines },
-    preferUnplugged: true,
+    ...{ name, version, description, ...shared, license, engines },
     files: ["models"],
     exports: { "./package.json": "./package.json" },
   });

@@ -1,21 +1,26 @@
 // A release without publishing: builds the packages that this machine can, and uses them as a user
 // does, in empty projects of npm, pnpm and yarn without scripts, compiler or network.
-//   npm run release:dry -- [--targets linux-x64-gnu,linux-arm64-gnu] [--keep]
+//   npm run release:dry -- [--targets linux-x64-gnu,linux-arm64-gnu] [--runtimes node-24] [--keep]
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { main, root, StepError, secondsSince } from "../lib/process.mjs";
+import { cacheFolder, main, root, StepError, secondsSince } from "../lib/process.mjs";
 import { host } from "./addons.mjs";
 import { buildRelease, releaseVersion, targetsOf } from "./build.mjs";
 import { failures } from "./failures.mjs";
 import { checkPackage } from "./package-checks.mjs";
 import { fetchManagers, managers, Project } from "./project.mjs";
 import { startRegistry } from "./registry.mjs";
+import { runtimeSteps, runtimesOf } from "./runtimes.mjs";
 import { uses } from "./uses.mjs";
 
 const { values } = parseArgs({
-  options: { targets: { type: "string" }, keep: { type: "boolean", default: false } },
+  options: {
+    targets: { type: "string" },
+    runtimes: { type: "string" },
+    keep: { type: "boolean", default: false },
+  },
 });
 
 let passed = 0;
@@ -50,13 +55,18 @@ async function nodeTypes(folder) {
 
 await main(async () => {
   const start = performance.now();
+  const others = runtimesOf(values.runtimes);
   const version = releaseVersion();
   const next = `${version}-next.0`;
   const releases = await buildRelease({ version, targets: targetsOf(values.targets) });
   const main = releases.find(({ manifest }) => manifest.name === "keyheads");
   await step("package manifests and types", () => checkPackage(main));
   await fetchManagers();
-  const later = await buildRelease({ version: next, targets: [host] });
+  const later = await buildRelease({
+    version: next,
+    targets: [host],
+    out: join(cacheFolder, "release-next"),
+  });
   const registry = await startRegistry([...later, ...releases]);
   const base = mkdtempSync(join(tmpdir(), "keyheads-release-"));
   const open = (name, dependencies) =>
@@ -82,6 +92,10 @@ await main(async () => {
     await both.must(managers.npm.install);
     return await uses["two versions"].check(both, { node: ["node"], version, next });
   });
+  for (const name of others) {
+    const place = { folder: base, registry: registry.url, version };
+    for await (const [what, work] of runtimeSteps(name, place)) await step(what, work);
+  }
   for (const [name, check] of Object.entries(failures)) {
     await step(`failure: ${name}`, () => check(open, { releases, version }));
   }

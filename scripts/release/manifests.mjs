@@ -7,7 +7,14 @@ export const readJson = (path) => JSON.parse(readFileSync(path, "utf8"));
 export const writeJson = (path, value) =>
   writeFileSync(path, `${JSON.stringify(value, undefined, 2)}\n`);
 
-const shared = {
+/** In the release workflow; npm compares it with the provenance and refuses another. */
+const repository = process.env.GITHUB_REPOSITORY;
+
+/** In every manifest. */
+export const shared = {
+  ...(repository && {
+    repository: { type: "git", url: `git+https://github.com/${repository}.git` },
+  }),
   license: "MIT",
   engines: { node: `>=${oldestNode}` },
   // Native code and mapped files need real paths, also where a package manager keeps archives.

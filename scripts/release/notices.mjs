@@ -39,7 +39,16 @@ export function writeAddonNotices(path, { libxsmm = haveLibxsmm(), runtime }) {
   const parts = [
     { title: "node-addon-api", note: "MIT", text: readAddonApi() },
     ...(libxsmm ? [{ title: "libxsmm", note: "BSD-3-Clause", text: licences("libxsmm") }] : []),
-    ...(runtime === "gcc"
+    ...(runtime === "mingw"
+      ? [
+          {
+            title: "MinGW-w64 runtime and winpthreads",
+            note: "ZPL-2.1, MIT and others",
+            text: licences("mingw-w64"),
+          },
+        ]
+      : []),
+    ...(runtime === "gcc" || runtime === "mingw"
       ? [
           {
             title: "libstdc++ and libgcc",

@@ -1,6 +1,15 @@
 // An empty project of a user on a machine with Node, a package manager and nothing else.
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { cacheFolder, outputOf, root, runLogged, StepError } from "../lib/process.mjs";
 import { writeJson } from "./manifests.mjs";
@@ -35,6 +44,7 @@ export class Project {
   constructor(folder, { registry, dependencies }) {
     this.folder = folder;
     this.registry = registry;
+    this.added = {};
     this.bin = join(folder, "..", "bin");
     mkdirSync(join(folder, "..", "home"), { recursive: true });
     mkdirSync(folder, { recursive: true });
@@ -57,6 +67,14 @@ export class Project {
     }
   }
 
+  /** A command of this project for a program elsewhere, maybe with an emulator before it. */
+  use(command, env) {
+    this.added = env;
+    const [first, ...others] = command;
+    symlinkSync(first, join(this.bin, "runtime"));
+    return ["runtime", ...others];
+  }
+
   /** Nothing of this process's environment: no compiler is found, no other address answers. */
   environment() {
     const nowhere = "http://127.0.0.1:9";
@@ -76,23 +94,19 @@ export class Project {
   /** Resolves to { code, output, seconds }. */
   async run([command, ...args], { env = {} } = {}) {
     const start = performance.now();
+    const files = ["output", "errors"].map((name) => join(this.folder, "..", name));
+    // Files, not pipes: Node for Windows cannot write to a pipe under wine.
+    const open = files.map((file) => openSync(file, "w"));
     const child = spawn(join(this.bin, command), args, {
       cwd: this.folder,
-      env: { ...this.environment(), ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let output = "";
-    let errors = "";
-    child.stdout.on("data", (part) => {
-      output += part;
-    });
-    child.stderr.on("data", (part) => {
-      errors += part;
+      env: { ...this.environment(), ...this.added, ...env },
+      stdio: ["ignore", ...open],
     });
     const code = await new Promise((resolve, reject) => {
       child.once("error", reject);
       child.once("close", resolve);
-    });
+    }).finally(() => open.forEach(closeSync));
+    const [output, errors] = files.map((file) => readFileSync(file, "utf8"));
     return { code, output, errors, seconds: (performance.now() - start) / 1000 };
   }
 

@@ -31,8 +31,12 @@ async function run(project, { manager }) {
   return `${seconds.toFixed(1)} s`;
 }
 
-async function doctor(project, { manager, version }) {
-  const { output } = await project.must([...program(manager), "doctor", "--json"]);
+/** @param node how another runtime than this one is started */
+async function doctor(project, { manager, node, version }) {
+  const keyheads = manager
+    ? program(manager)
+    : [...node, join("node_modules", "keyheads", "bin", "keyheads.mjs")];
+  const { output } = await project.must([...keyheads, "doctor", "--json"]);
   const { ok, checks, version: said } = JSON.parse(output);
   const value = (name) => checks.find((check) => check.name === name)?.value ?? "";
   expect(`doctor: ${output}`, ok && said === version);

@@ -2,7 +2,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { targets } from "../../native/targets.ts";
 import { unpinnedActions, versionProblems } from "../../scripts/release/check.mjs";
+import { publishOrder, releaseNames } from "../../scripts/release/publish.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), "utf8");
@@ -29,7 +31,32 @@ describe("a release", () => {
   });
 });
 
+describe("publishing", () => {
+  const all = releaseNames.map((name) => ({ name, version: "1.2.3", tarball: `${name}.tgz` }));
+
+  it("begins with the addons and ends with what names them", () => {
+    const names = publishOrder([...all].reverse(), "1.2.3").map(({ name }) => name);
+    expect(names.at(-1)).toBe("keyheads");
+    for (const target of Object.keys(targets)) expect(names).toContain(`@keyheads/${target}`);
+    expect(new Set(names).size).toBe(all.length);
+  });
+  it.each([
+    ["one is missing", all.slice(1), /@keyheads\/linux-x64-gnu: 0 tarballs/],
+    ["one is there twice", [...all, all[2]], /@keyheads\/linux-arm64-gnu: 2 tarballs/],
+    ["one is foreign", [...all, { ...all[0], name: "x" }], /x is no package of a release/],
+    ["versions differ", [...all.slice(1), { ...all[0], version: "1.2.4" }], /has version 1\.2\.4/],
+  ])("publishes nothing where %s", (_, packages, problem) => {
+    expect(() => publishOrder(packages, "1.2.3")).toThrow(problem);
+  });
+});
+
 describe("workflows", () => {
+  it("build and try every target", () => {
+    const text = read(".github/workflows/release.yml");
+    for (const target of Object.keys(targets)) {
+      expect(text.match(new RegExp(`target: ${target},`, "g"))?.length).toBeGreaterThan(1);
+    }
+  });
   it("find what is not pinned", () => {
     const text = `
       - uses: actions/checkout@v4

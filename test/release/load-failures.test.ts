@@ -21,6 +21,8 @@ describe("which package fits", () => {
     [{ os: "linux", cpu: "x64", node: "v20.20.2" }, ["linux-x64-gnu", "linux-x64-musl"]],
     [{ ...debian, cpu: "arm64" }, ["linux-arm64-gnu"]],
     [{ os: "darwin", cpu: "arm64", node: "v20.20.2" }, ["darwin-arm64"]],
+    [{ os: "win32", cpu: "x64", node: "v20.20.2" }, ["win32-x64"]],
+    [{ os: "win32", cpu: "arm64", node: "v20.20.2" }, []],
     [{ os: "sunos", cpu: "x64", node: "v20.20.2" }, []],
   ] as const)("%o", (system, names) => expect(targetsFor(system)).toEqual(names));
 
@@ -66,6 +68,15 @@ describe("explanations", () => {
     const old = { ...debian, glibc: "2.17" };
     const message = text(old, [{ name: "linux-x64-gnu", cause }], ["linux-x64-gnu"]);
     expect(message).toContain("glibc 2.28 or newer is needed");
+  });
+  it("a processor without SSE4.2: no new installation helps", () => {
+    const cause = Object.assign(broken("this processor (Core 2 Duo) lacks SSE4.2"), {
+      code: "OLD_PROCESSOR",
+    });
+    const message = text(debian, [{ name: "linux-x64-gnu", cause }], ["linux-x64-gnu"]);
+    expect(message).toContain("this processor (Core 2 Duo) lacks SSE4.2");
+    expect(message).toContain("every build for x64 needs SSE4.2");
+    expect(message).not.toMatch(/damaged|npm install/);
   });
   it("a Node that is too old", () => {
     expect(text({ ...debian, node: "v18.20.1" }, [], [])).toContain("Node 20.19 or newer");

@@ -505,6 +505,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 
 }  // namespace
 
-NODE_API_MODULE(keyheads, init)
+napi_value register_addon(napi_env env, napi_value exports) {
+  return Napi::RegisterModule(env, exports, init);
+}
 
 }  // namespace keyheads::addon

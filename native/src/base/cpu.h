@@ -22,6 +22,14 @@ const char* isa_name(Isa isa);  // "x86-64-v3", "arm64-neon"
 
 std::string cpu_name();  // as the processor reports it
 
+#ifdef __x86_64__
+// What cpu_name() is made of, without anything of the C++ library (see addon/entry.cc).
+struct CpuBrand {
+  char text[49];
+};
+CpuBrand cpu_brand();
+#endif
+
 // CPUs that this process may use, as it was when first asked: pinning a thread comes later.
 const std::vector<int>& allowed_cpus();
 

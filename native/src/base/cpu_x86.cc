@@ -62,15 +62,19 @@ bool has_isa(Isa isa) {
   }
 }
 
-std::string cpu_name() {
+CpuBrand cpu_brand() {
   unsigned regs[12] = {};
   for (unsigned leaf = 0; leaf < 3; ++leaf) {
     unsigned* r = regs + 4 * leaf;
-    if (!__get_cpuid(0x80000002u + leaf, r, r + 1, r + 2, r + 3)) return "unknown";
+    if (!__get_cpuid(0x80000002u + leaf, r, r + 1, r + 2, r + 3)) return {"unknown"};
   }
-  char text[sizeof regs + 1] = {};
-  std::memcpy(text, regs, sizeof regs);
-  std::string name(text);
+  CpuBrand brand{};
+  std::memcpy(brand.text, regs, sizeof regs);
+  return brand;
+}
+
+std::string cpu_name() {
+  std::string name(cpu_brand().text);
   name.erase(0, std::min(name.find_first_not_of(' '), name.size()));
   name.erase(name.find_last_not_of(' ') + 1);
   return name;

@@ -1,6 +1,7 @@
 #include "ops/linear.h"
 
 #include "base/brgemm.h"
+#include "fused.h"
 #include "op_case.h"
 
 namespace keyheads::test {
@@ -141,7 +142,7 @@ struct LinearCase {
           for (int64_t n = 0; n < kPanel; ++n) {
             float sum = accumulate ? y.row(m)[n] : 0;
             for (int64_t k = 0; k < depth; ++k) {
-              sum = std::fma(x.row(m)[k], b.panels("w").at(n, k), sum);
+              sum = fused(x.row(m)[k], b.panels("w").at(n, k), sum);
             }
             want.push_back(sum);
           }
@@ -186,7 +187,7 @@ struct LinearCase {
       T sum = 0;
       for (int64_t k = 0; k < s[1]; ++k) {
         const T left = x.row(m)[k], right = w.at(n, k);
-        sum = isa == Isa::v2 ? left * right + sum : std::fma(left, right, sum);
+        sum = isa == Isa::v2 ? left * right + sum : fused(left, right, sum);
       }
       return sum;
     };
