@@ -42,7 +42,7 @@ async function doctor(project, { manager, node, version }) {
   expect(`doctor: ${output}`, ok && said === version);
   expect(`self-test: ${value("self-test")}`, value("self-test").endsWith("agree"));
   expect(`addon: ${value("addon")}`, value("addon").startsWith("package @keyheads/"));
-  return value("addon");
+  return `Node ${value("Node").split(",")[0]}, ${value("addon")}`;
 }
 
 async function esm(project, { node }) {
