@@ -1,5 +1,5 @@
 // One update of a model, side by side with PyTorch on the same weights and tokens, in alternating
-// rounds of one run: the selected heads only (with PyTorch: gradients masked in hooks), LoRA, everything.
+// rounds of one run: the selected heads only (with PyTorch: gradients masked in hooks), or everything.
 //
 //   npx tsx bench/tuning.ts [--rounds 5] [--dtype f32|bf16] [--only precise,...] [--small]
 //

@@ -184,6 +184,15 @@ test("compare-tuning gives a table and all numbers", async () => {
   expect(code).toBe(0);
   expect(stdout).toMatch(/^method +parameters +rate +task +change/);
   expect(stdout).toMatch(/^the 2 heads +[\d,]+ +0\.001/m);
+  const more = ["--methods", "random", "--draws", "1", "--gain", "0.5"];
+  const matched = await keyheads(...args, ...more);
+  expect(matched.code, matched.stderr).toBe(0);
+  expect(matched.stdout).toMatch(/^random heads \d\.\d, \d\.\d /m);
+  expect(matched.stdout).toMatch(/^at a gain of 0\.5 points on task:\nmethod +replay/m);
+  expect(matched.stdout).toMatch(/^key heads 0\.2, 1\.5 +no /m);
+  expect(matched.stdout).toMatch(/^Random heads, 20 draws +no /m);
+  expect(matched.stdout).toMatch(/Without replay: (not )?supported/);
+  expect(matched.stderr).toMatch(/key heads 0\.2, 1\.5: gain /);
   expect(await failure([...args.slice(0, 2), ...args.slice(2), "--methods", "x"], 2)).toMatch(
     /--methods: expected a list of precise, full/,
   );

@@ -6,3 +6,4 @@ export type * from "./results-analysis.ts";
 export type * from "./results-budget.ts";
 export type * from "./results-methods.ts";
 export type * from "./results-validation.ts";
+export { type MethodGroup, methodGroups, type Spread } from "./tuning-groups.ts";

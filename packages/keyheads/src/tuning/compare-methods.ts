@@ -6,7 +6,7 @@ import { rng } from "../statistics/rng.ts";
 import type { LoraOptions } from "./added.ts";
 import { plainDraws } from "./draws.ts";
 import type { TuneOptions } from "./options.ts";
-import { type Neurons, selectSlices } from "./selection.ts";
+import { formatHeads, type Neurons, selectSlices } from "./selection.ts";
 import { countParameters, type SlotOwner } from "./slots.ts";
 
 export const comparedMethods = [
@@ -84,7 +84,7 @@ export function comparedRuns(model: SlotOwner, options: ComparedOptions): Compar
         .map((drawn, i) => ({
           name: `random-${i + 1}`,
           kind: "random",
-          title: `${heads.length} random`,
+          title: `random heads ${formatHeads(drawn).join(", ")}`,
           select: { heads: drawn, keyValueGroups },
         })),
     mlp: () => [

@@ -9,7 +9,7 @@ import { evaluateClasses } from "../run/evaluate-classes.ts";
 import type { NamedItems } from "./compare-tuning.ts";
 import { lowestEffectHeads } from "./draws.ts";
 import { gainMethods } from "./gain-methods.ts";
-import { compareAtMatchedGain } from "./matched-gain.ts";
+import { compareAtMatchedGain, type MatchedGainEvent } from "./matched-gain.ts";
 
 export interface MatchGainOptions extends CallOptions {
   readonly heads: readonly HeadRef[];
@@ -28,6 +28,7 @@ export interface MatchGainOptions extends CallOptions {
   readonly batch?: number;
   readonly maxUpdates?: number;
   readonly seed?: number;
+  readonly onEvent?: (event: MatchedGainEvent) => void;
 }
 
 /** The verdict by the rule of docs/tuning.md. Throws BAD_ITEMS where a set is too small to divide. */
@@ -75,5 +76,6 @@ export async function matchGain(
     ...(options.maxUpdates !== undefined && { maxUpdates: options.maxUpdates }),
     ...(signal && { signal }),
     ...(onProgress && { onProgress }),
+    ...(options.onEvent && { onEvent: options.onEvent }),
   });
 }

@@ -9,6 +9,7 @@ import type { Item } from "../../tasks/items.ts";
 import { comparedMethods, comparedRuns } from "../../tuning/compare-methods.ts";
 import { type CompareEvent, compareTuning, type NamedItems } from "../../tuning/compare-tuning.ts";
 import { matchGain } from "../../tuning/match-gain.ts";
+import type { MatchedGainEvent } from "../../tuning/matched-gain.ts";
 import type { Cli } from "../cli.ts";
 import { defineCommand, option } from "../command.ts";
 import { chosenComponents } from "../components.ts";
@@ -23,6 +24,9 @@ import { choices, flag, integer, number, numbers, text, texts } from "../values.
 /** Predicted tokens of the neutral text. */
 const textTokens = 512;
 const bundledText = "tom-sawyer.txt";
+/** Of the comparison at matched gain, for the plan: runs of one rate each, and updates of a run. */
+const gainRuns = 30;
+const mostGainUpdates = 40;
 
 export const command = defineCommand({
   name: "compare-tuning",
@@ -96,10 +100,15 @@ export const command = defineCommand({
         const set = await loadItems(values.items, { spec, tokenizer }, cli, read);
         const lengths = set.items.map((item) => item.promptIds.length + item.answerIds.length - 1);
         const mean = lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
-        const runs = (values.methods.length - 1 + values.draws) * values.lrs.length;
-        const updates = values.steps * runs;
+        const { methods, draws, lrs, gain, steps } = values;
+        const random = methods.includes("random") ? draws - 1 : 0;
+        const updates = steps * (methods.length + random) * lrs.length;
         const tokens = Math.round(mean * values.batch);
-        return [trainingStep(`${updates} updates`, spec, { tokens, updates, trained: 0 })];
+        const plain = trainingStep(`${updates} updates`, spec, { tokens, updates, trained: 0 });
+        if (gain === undefined) return [plain];
+        const most = gainRuns * mostGainUpdates;
+        const matched = { tokens, updates: most, trained: 0 };
+        return [plain, trainingStep(`at most ${most} updates to the gain`, spec, matched)];
       },
       async compute(model) {
         const { heads } = await chosenComponents(values, model.spec);
@@ -121,7 +130,10 @@ export const command = defineCommand({
         });
         if (gain === undefined) return { data: result, text: () => compareText(result) };
         const effects = result.before.direct;
-        const matched = await matchGain(model, { ...common, heads, gain, effects, onProgress });
+        const matched = await matchGain(model, {
+          ...{ ...common, heads, gain, effects, onProgress },
+          onEvent: (event) => announceGain(cli, event),
+        });
         const data = { ...result, matched };
         return { data, text: () => compareText(data) };
       },
@@ -133,6 +145,13 @@ function announce(cli: Cli, event: CompareEvent): void {
   if (event.type !== "run") return;
   const { name, lr, task } = event.result;
   cli.note(`${name}: accuracy ${percent(task.accuracy)} at learning rate ${lr}`);
+}
+
+function announceGain(cli: Cli, event: MatchedGainEvent): void {
+  if (event.type !== "method") return;
+  const { title, replay, updates } = event.result;
+  const reached = updates === null ? "gain not reached" : `gain reached in ${updates} updates`;
+  cli.note(`${title}${replay ? ", with replay" : ""}: ${reached}`);
 }
 
 interface SetValues {
