@@ -4,15 +4,16 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Binding } from "./binding.ts";
+import { type CudaStatus, cudaStatus as statusOf } from "./cuda.ts";
 import { explainFailure, type FailedAttempt, loadError, remedyFor } from "./explain.ts";
 import { schemaHash } from "./generated/schema.ts";
 import { version } from "./generated/version.ts";
-import { installedVersion, openPrebuilt } from "./prebuilt.ts";
+import { installedVersion, openPrebuilt, prebuiltFile } from "./prebuilt.ts";
 import { targetsFor, thisSystem } from "./system.ts";
 import type { TargetName } from "./targets.ts";
 
 export type * from "./binding.ts";
-export { type CudaStatus, cudaStatus } from "./cuda.ts";
+export { type CudaDevice, type CudaLibrary, type CudaStatus, findCudaLibrary } from "./cuda.ts";
 export * from "./generated/schema.ts";
 export { version } from "./generated/version.ts";
 export { describeSystem, type System, targetsFor, thisSystem } from "./system.ts";
@@ -23,6 +24,7 @@ export interface LoadedFrom {
   readonly kind: "KEYHEADS_NATIVE" | "local build" | "package";
   /** A file, or the name and version of a package. */
   readonly source: string;
+  readonly file: string;
 }
 
 let loaded: { readonly binding: Binding; readonly from: LoadedFrom } | undefined;
@@ -38,6 +40,9 @@ export function loadedFrom(): LoadedFrom {
   loaded ??= load();
   return loaded.from;
 }
+
+/** What this machine has for CUDA. Throws as loadBinding() does. */
+export const cudaStatus = (): CudaStatus => statusOf({ addon: loadedFrom().file, version });
 
 const require = createRequire(import.meta.url);
 const here = dirname(fileURLToPath(import.meta.url));
@@ -62,7 +67,7 @@ function fromFile(path: string, kind: LoadedFrom["kind"], remedy: string) {
     const todo = remedyFor(cause, remedy);
     throw loadError("NO_BINARY", `${kind} ${path} could not be loaded; ${todo}`, cause);
   }
-  return { binding: checked(binding, path, remedy), from: { kind, source: path } };
+  return { binding: checked(binding, path, remedy), from: { kind, source: path, file: path } };
 }
 
 /** Package managers that know `libc` install one package only; others may leave two. */
@@ -76,7 +81,7 @@ function fromPackage(): NonNullable<typeof loaded> {
     if (found !== version) throw differentVersion(name, found);
     try {
       const binding = checked(openPrebuilt(name), source, reinstall);
-      return { binding, from: { kind: "package", source } };
+      return { binding, from: { kind: "package", source, file: prebuiltFile(name) } };
     } catch (cause) {
       if ((cause as { code?: string }).code === "STALE_BINARY") throw cause;
       failed.push({ name, cause });

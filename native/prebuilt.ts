@@ -13,28 +13,34 @@ interface Manifest {
 
 interface Prebuilt {
   open(): Binding;
+  file(): string;
   manifest(): Manifest;
 }
 
 const prebuilt: Readonly<Record<TargetName, Prebuilt>> = {
   "linux-x64-gnu": {
     open: () => require("@keyheads/linux-x64-gnu"),
+    file: () => require.resolve("@keyheads/linux-x64-gnu"),
     manifest: () => require("@keyheads/linux-x64-gnu/package"),
   },
   "linux-x64-musl": {
     open: () => require("@keyheads/linux-x64-musl"),
+    file: () => require.resolve("@keyheads/linux-x64-musl"),
     manifest: () => require("@keyheads/linux-x64-musl/package"),
   },
   "linux-arm64-gnu": {
     open: () => require("@keyheads/linux-arm64-gnu"),
+    file: () => require.resolve("@keyheads/linux-arm64-gnu"),
     manifest: () => require("@keyheads/linux-arm64-gnu/package"),
   },
   "darwin-arm64": {
     open: () => require("@keyheads/darwin-arm64"),
+    file: () => require.resolve("@keyheads/darwin-arm64"),
     manifest: () => require("@keyheads/darwin-arm64/package"),
   },
   "darwin-x64": {
     open: () => require("@keyheads/darwin-x64"),
+    file: () => require.resolve("@keyheads/darwin-x64"),
     manifest: () => require("@keyheads/darwin-x64/package"),
   },
   "win32-x64": {
@@ -54,6 +60,9 @@ export function installedVersion(name: TargetName): string | undefined {
 
 export const openPrebuilt = (name: TargetName): Binding => prebuilt[name].open();
 
+/** The addon's file in an installed package. */
+export const prebuiltFile = (name: TargetName): string => prebuilt[name].file();
+
 /** All packages with addons that are installed, for this system or another. */
 export function installedTargets(): readonly TargetName[] {
   const names = Object.keys(targets) as TargetName[];
@@ -64,6 +73,15 @@ export function installedTargets(): readonly TargetName[] {
 export function installedCuda(): string | undefined {
   try {
     return (require("@keyheads/cuda-linux-x64/package") as Manifest).version;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The library's file in that package, or undefined. */
+export function cudaLibraryFile(): string | undefined {
+  try {
+    return require.resolve("@keyheads/cuda-linux-x64");
   } catch {
     return undefined;
   }

@@ -1,15 +1,10 @@
 // What a user reads when the addon cannot be loaded; `npm run release:dry` provokes the same in
-// installed packages. And what is said of CUDA, from files as NVIDIA's driver has them.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
-import { cudaStatus } from "../../native/cuda.ts";
+// installed packages.
+import { describe, expect, it } from "vitest";
 import { explainFailure } from "../../native/explain.ts";
 import { version } from "../../native/generated/version.ts";
 import { type System, targetsFor, thisSystem } from "../../native/system.ts";
 import { olderThan, targets } from "../../native/targets.ts";
-import { KeyheadsError, Model } from "../../packages/keyheads/src/index.ts";
 
 const debian: System = { os: "linux", cpu: "x64", libc: "glibc", glibc: "2.36", node: "v20.20.2" };
 const alpine: System = { os: "linux", cpu: "x64", libc: "musl", node: "v22.0.0" };
@@ -84,55 +79,5 @@ describe("explanations", () => {
   it("a system without a prebuilt addon", () => {
     const message = text({ os: "freebsd", cpu: "x64", node: "v20.20.2" }, [], []);
     expect(message).toMatch(/one of linux-x64-gnu, .*build it from a checkout/s);
-  });
-});
-
-describe("CUDA", () => {
-  /** A folder as /proc/driver/nvidia. */
-  function driver(version: string, gpus: readonly string[]): string {
-    const folder = mkdtempSync(join(tmpdir(), "keyheads-driver-"));
-    onTestFinished(() => rmSync(folder, { recursive: true }));
-    writeFileSync(
-      join(folder, "version"),
-      `NVRM version: NVIDIA UNIX ${version}  Release Build  (root@)\nGCC version: gcc 12.2.0\n`,
-    );
-    for (const [i, name] of gpus.entries()) {
-      mkdirSync(join(folder, "gpus", `0000:0${i}:00.0`), { recursive: true });
-      writeFileSync(
-        join(folder, "gpus", `0000:0${i}:00.0`, "information"),
-        `Model: \t\t ${name}\nIRQ:   \t\t 17\n`,
-      );
-    }
-    return folder;
-  }
-  const closed = "x86_64 Kernel Module  535.129.03";
-  const open = "Open Kernel Module for x86_64  580.65.06";
-
-  it("no driver", () => {
-    const status = cudaStatus("/no/such/folder");
-    expect(status).toMatchObject({ driver: undefined, gpus: [] });
-    expect(status.problem).toMatch(/^no NVIDIA driver was found; .*@keyheads\/cuda-linux-x64/);
-  });
-  it("a driver that is too old", () => {
-    const status = cudaStatus(driver(closed, ["NVIDIA A100"]));
-    expect(status).toMatchObject({ driver: "535.129.03", gpus: ["NVIDIA A100"] });
-    expect(status.problem).toMatch(/^the NVIDIA driver is 535.129.03, and 580.65 or newer/);
-  });
-  it("a driver without a GPU", () => {
-    const { problem } = cudaStatus(driver(open, []));
-    expect(problem).toMatch(/^the NVIDIA driver 580.65.06 lists no GPU/);
-  });
-  it("a machine that has all, but for the package", () => {
-    const { gpus, problem } = cudaStatus(driver(open, ["NVIDIA H200", "NVIDIA H200"]));
-    expect(gpus).toEqual(["NVIDIA H200", "NVIDIA H200"]);
-    expect(problem).toMatch(/^this version computes on the CPU only/);
-  });
-  it("is refused, never replaced by the CPU", async () => {
-    const error = await Model.load("anything", { device: "cuda" }).catch((cause) => cause);
-    expect(error).toBeInstanceOf(KeyheadsError);
-    expect(error).toMatchObject({
-      code: "NO_DEVICE",
-      message: expect.stringContaining("@keyheads/cuda-linux-x64"),
-    });
   });
 });

@@ -21,9 +21,9 @@ const Library& open_cuda(const std::string& path) {
   if (const auto found = opened->find(path); found != opened->end()) return found->second;
   std::string why;
   void* handle = open_library(path, why);
-  if (!handle) fail("NO_CUDA", "the CUDA library ", path, " cannot be opened: ", why);
+  if (!handle) fail("NO_DEVICE", "the CUDA library ", path, " cannot be opened: ", why);
   const auto api = reinterpret_cast<cuda::ApiFunction>(find_symbol(handle, cuda::kApiSymbol));
-  if (!api) fail("NO_CUDA", path, " is no CUDA library of keyheads");
+  if (!api) fail("NO_DEVICE", path, " is no CUDA library of keyheads");
   if (std::strcmp(api()->schema_hash, kSchemaHash) != 0) {
     fail("STALE_BINARY", "the CUDA library ", path, " was built from other sources (",
          api()->schema_hash, ", expected ", kSchemaHash,
@@ -39,7 +39,7 @@ std::vector<cuda::DeviceInfo> Device::list(const std::string& library) {
   std::vector<cuda::DeviceInfo> all(64);
   int count = 0;
   const cuda::Failure why = cuda.api->list(all.data(), static_cast<int>(all.size()), &count);
-  if (why) fail("NO_CUDA", why);
+  if (why) fail("NO_DEVICE", why);
   all.resize(static_cast<size_t>(std::min<int>(count, static_cast<int>(all.size()))));
   return all;
 }
@@ -52,12 +52,12 @@ Device& Device::open(const std::string& library, int ordinal, const std::string&
   cuda::Queue* queue = nullptr;
   const cuda::Failure why =
       cuda.api->open(ordinal, cublaslt.empty() ? nullptr : cublaslt.c_str(), &queue);
-  if (why) fail("NO_CUDA", why);
+  if (why) fail("NO_DEVICE", why);
   return *(device = new Device(cuda.handle, cuda.api, queue));
 }
 
 void Device::check(cuda::Failure failure) {
-  if (failure) fail("CUDA", failure);
+  if (failure) fail("DEVICE_FAILED", failure);
 }
 
 cuda::DeviceInfo Device::info() {
@@ -79,7 +79,7 @@ bool Device::has(const char* op) { return find(op) != nullptr; }
 
 void Device::run(const char* op, const void* args) {
   const cuda::OpFunction function = find(op);
-  if (!function) fail("CUDA", "the CUDA library has no op ", op);
+  if (!function) fail("DEVICE_FAILED", "the CUDA library has no op ", op);
   check(function(queue_, args));
 }
 

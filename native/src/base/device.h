@@ -15,7 +15,7 @@ namespace keyheads {
 
 class Device : public MemorySource {
  public:
-  // The devices that this library sees. Throws NO_CUDA with what was found instead.
+  // The devices that this library sees. Throws NO_DEVICE with what was found instead.
   static std::vector<cuda::DeviceInfo> list(const std::string& library);
   // Opened once, and never closed. `cublaslt`: a file, or empty to search for it.
   static Device& open(const std::string& library, int ordinal, const std::string& cublaslt);

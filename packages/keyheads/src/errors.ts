@@ -11,6 +11,7 @@ export type ErrorCode =
   | "UNKNOWN_TOKEN"
   | "OUTPUT_EXISTS"
   | "NO_DEVICE"
+  | "DEVICE_FAILED"
   | "NO_BINARY"
   | "STALE_BINARY"
   | "OUT_OF_MEMORY"

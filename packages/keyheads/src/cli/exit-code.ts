@@ -19,6 +19,7 @@ const exitCodes: Readonly<Record<ErrorCode, number>> = {
   UNKNOWN_HOOK: 2,
   OUTPUT_EXISTS: 2,
   NO_DEVICE: 3,
+  DEVICE_FAILED: 3,
   NO_BINARY: 3,
   STALE_BINARY: 3,
   OUT_OF_MEMORY: 4,

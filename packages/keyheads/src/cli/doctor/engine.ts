@@ -1,6 +1,13 @@
 import { existsSync } from "node:fs";
 import { type BundledModel, bundledModels, defaultModels } from "@keyheads/models";
-import { cudaStatus, loadBinding, loadedFrom, schemaHash } from "@keyheads/native";
+import {
+  type CudaDevice,
+  type CudaStatus,
+  cudaStatus,
+  loadBinding,
+  loadedFrom,
+  schemaHash,
+} from "@keyheads/native";
 import { verify } from "../../verify/verify.ts";
 import { version } from "../../version.ts";
 import { type Check, fine, note, problem } from "./check.ts";
@@ -9,10 +16,10 @@ export function addon(): Check[] {
   try {
     const binding = loadBinding();
     const { isa, cpu, gemm, threads, compiler, napi } = binding.info();
-    const { kind, source } = loadedFrom();
+    const { kind, source, file } = loadedFrom();
     return [
       fine("addon", `${kind} ${source}`),
-      fine("addon file", `${addonFile()} (Node-API ${napi}, ${compiler})`),
+      fine("addon file", `${file} (Node-API ${napi}, ${compiler})`),
       fine("hook table", binding.schemaHash),
       kernels(cpu, isa),
       fine("matrix products", gemm),
@@ -36,19 +43,30 @@ function kernels(cpu: string, isa: string): Check {
   );
 }
 
-/** The file that the addon was loaded from. */
-function addonFile(): string {
-  const report = process.report.getReport() as { readonly sharedObjects?: readonly string[] };
-  return report.sharedObjects?.find((path) => path.endsWith("keyheads.node")) ?? "loaded";
+export function cuda(): Check[] {
+  try {
+    return cudaChecks(cudaStatus());
+  } catch {
+    return [note("CUDA", "not asked for", "the addon is not loaded")];
+  }
 }
 
-export function cuda(): Check[] {
-  const { package: found, driver, gpus, problem: why } = cudaStatus();
+function cudaChecks({ library, driver, gpus, devices, problem: why }: CudaStatus): Check[] {
+  const found = library ? `${library.kind} ${library.file}` : "no library";
   return [
-    note("CUDA", found ? `package ${found}` : "no package", why),
+    why ? note("CUDA", found, why) : fine("CUDA", found),
     note("NVIDIA driver", driver ?? "none found"),
     note("GPUs", gpus.length > 0 ? gpus.join(", ") : "none found"),
+    ...devices.map((device, i) => fine(`CUDA device ${i}`, describeDevice(device))),
   ];
+}
+
+function describeDevice(device: CudaDevice): string {
+  const [major, minor] = [(v: number) => Math.trunc(v / 1000), (v: number) => (v % 1000) / 10];
+  const version = (v: number) => `${major(v)}.${minor(v)}`;
+  const memory = `${(device.totalBytes / 2 ** 30).toFixed(1)} GiB`;
+  const products = device.cublasLt > 0 ? `cuBLASLt ${device.cublasLt}` : "own matrix products";
+  return `${device.name}, compute capability ${device.capability}, ${memory}, driver for CUDA ${version(device.driver)}, runtime ${version(device.runtime)}, ${products}`;
 }
 
 const isDefault = ({ name }: BundledModel) => defaultModels.includes(name);
