@@ -1,3 +1,5 @@
+import type { CudaDevice } from "./cuda.ts";
+
 /**
  * The whole boundary between TypeScript and the engine, as types.
  *
@@ -69,7 +71,7 @@ export interface Binding {
   memory(resetPeak?: boolean, model?: ModelHandle): MemoryInfo;
 
   /** The CUDA devices that a CUDA library sees. Rejects with NO_DEVICE where it sees none. */
-  devices(library: string, control: Control): Promise<readonly DeviceInfo[]>;
+  devices(library: string, control: Control): Promise<readonly CudaDevice[]>;
 }
 
 export type FloatArray = Float32Array | Float64Array;
@@ -241,20 +243,6 @@ export interface TensorSource extends SlotRef {
   readonly start: number;
   readonly length: number;
   readonly stride: number;
-}
-
-export interface DeviceInfo {
-  readonly name: string;
-  /** Compute capability: "9.0". */
-  readonly capability: string;
-  readonly multiprocessors: number;
-  readonly totalBytes: number;
-  readonly freeBytes: number;
-  /** Versions as CUDA counts them: 13000. */
-  readonly driver: number;
-  readonly runtime: number;
-  /** 0 where cuBLASLt was not found. */
-  readonly cublasLt: number;
 }
 
 /** The device that a model lives and is computed on. */

@@ -45,6 +45,7 @@ const prebuilt: Readonly<Record<TargetName, Prebuilt>> = {
   },
   "win32-x64": {
     open: () => require("@keyheads/win32-x64"),
+    file: () => require.resolve("@keyheads/win32-x64"),
     manifest: () => require("@keyheads/win32-x64/package"),
   },
 };

@@ -8,7 +8,7 @@ import { callEngine } from "../../packages/keyheads/src/engine.ts";
 import { openSafetensors } from "../../packages/keyheads/src/load/safetensors.ts";
 import { slotKey, slotShape } from "../../packages/keyheads/src/load/slots.ts";
 import { writeSafetensors } from "../../packages/keyheads/src/load/write-safetensors.ts";
-import { Model } from "../../packages/keyheads/src/model.ts";
+import { type DeviceName, Model, placeOf } from "../../packages/keyheads/src/model.ts";
 import { type Rng, rng } from "../../packages/keyheads/src/statistics/rng.ts";
 
 const plain: ModelSpec = {
@@ -230,6 +230,7 @@ export async function modelOf(
   weights: ReadonlyMap<string, Float64Array>,
   dtype: "f32" | "f64" = "f64",
   stored = spec,
+  device: DeviceName = "cpu",
 ): Promise<Model> {
   const folder = mkdtempSync(join(tmpdir(), "keyheads-random-"));
   try {
@@ -272,9 +273,21 @@ export async function modelOf(
       ignored: [],
     };
     const handle = await callEngine((binding, control) =>
-      binding.loadModel({ spec, tensors: slots, dtype, memoryBudget: 0 }, control),
+      binding.loadModel(
+        { spec, tensors: slots, dtype, memoryBudget: 0, ...placeOf(device, dtype) },
+        control,
+      ),
     );
-    const parts = { folder, architecture: "random", spec, config: {}, dtype, files, handle };
+    const parts = {
+      folder,
+      architecture: "random",
+      spec,
+      config: {},
+      dtype,
+      device,
+      files,
+      handle,
+    };
     return new Model({ ...parts, tokenizer: undefined });
   } finally {
     rmSync(folder, { recursive: true });
@@ -282,9 +295,13 @@ export async function modelOf(
 }
 
 /** The random model of a name (choiceSpec). */
-export async function randomModel(name: string, dtype: "f32" | "f64" = "f64"): Promise<Model> {
+export async function randomModel(
+  name: string,
+  dtype: "f32" | "f64" = "f64",
+  device: DeviceName = "cpu",
+): Promise<Model> {
   const spec = choiceSpec(name);
-  return await modelOf(spec, randomWeights(spec, hash(name)), dtype);
+  return await modelOf(spec, randomWeights(spec, hash(name)), dtype, spec, device);
 }
 
 export const weightsOf = (name: string): Map<string, Float64Array> =>

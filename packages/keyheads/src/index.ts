@@ -62,6 +62,7 @@ export { resolveModel } from "./load/resolve-model.ts";
 export {
   type BackwardOptions,
   type BackwardOutput,
+  type DeviceName,
   type ForwardOptions,
   type ForwardOutput,
   type LayerRange,

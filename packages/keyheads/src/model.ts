@@ -11,6 +11,7 @@ import type {
   Batch,
   Binding,
   Control,
+  DeviceRequest,
   Edit,
   FloatArray,
   ForwardResult,
@@ -33,6 +34,7 @@ import {
   layoutsOf,
   sitesOf,
 } from "./activation-cache.ts";
+import { cudaDevice } from "./cuda-device.ts";
 import { type CallOptions, callEngine, engine, planCall } from "./engine.ts";
 import { KeyheadsError } from "./errors.ts";
 import { type GenerateOptions, generateTokens } from "./generate.ts";
@@ -41,7 +43,6 @@ import { type HookFunction, type Intervention, withInterventions } from "./inter
 import { type CheckpointFiles, openCheckpoint } from "./load/checkpoint.ts";
 import { readConfig } from "./load/config.ts";
 import { readJsonObject } from "./load/json.ts";
-import { noCuda } from "./no-cuda.ts";
 import { endRows, pack, type Sequence } from "./packing.ts";
 import {
   type EditValue,
@@ -61,13 +62,19 @@ export type { Intervention } from "./interventions.ts";
 export type { HookEdit, SiteOptions } from "./sites.ts";
 export type { StridedValue, SweepEdit, SweepOptions } from "./sweep-request.ts";
 
+export type DeviceName = "cpu" | "cuda";
+
 export interface LoadOptions {
   /**
    * f32 is the default. bf16 keeps matrices as bfloat16, in half the memory, and computes in f32.
    * f64 is the slow twin that both are judged against.
    */
   readonly dtype?: ModelDtype;
-  readonly device?: "cpu" | "cuda";
+  /**
+   * Where the model lives and is computed: "cuda" is the first NVIDIA GPU, in f32 or bf16.
+   * It is never replaced by the CPU. The memory budget is then of the GPU's memory.
+   */
+  readonly device?: DeviceName;
   /** Compute threads of the engine, which all models share; 0 is all allowed CPUs. */
   readonly threads?: number;
   /** Bytes beyond which a call rejects with OUT_OF_MEMORY. */
@@ -182,7 +189,7 @@ export class Model implements Disposable {
   readonly spec: ModelSpec;
   readonly config: Readonly<Record<string, unknown>>;
   readonly dtype: ModelDtype;
-  readonly device: "cpu" = "cpu";
+  readonly device: DeviceName;
   /** Tied weights count once. */
   readonly parameterCount: number;
   /** undefined if the folder has no tokenizer.json. */
@@ -202,6 +209,7 @@ export class Model implements Disposable {
     this.spec = parts.spec;
     this.config = parts.config;
     this.dtype = parts.dtype;
+    this.device = parts.device;
     this.tokenizer = parts.tokenizer;
     this.files = parts.files;
     this.memoryBudget = parts.memoryBudget;
@@ -218,10 +226,7 @@ export class Model implements Disposable {
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Model> {
     const { dtype = "f32", device = "cpu", memoryBudget = 0 } = options;
-    if (device === "cuda") throw noCuda();
-    if (device !== "cpu") {
-      throw new KeyheadsError("NO_DEVICE", `there is no device "${device}"; use "cpu"`);
-    }
+    const place = placeOf(device, dtype);
     const path = join(folder, options.configFile ?? "config.json");
     const config = await readJsonObject(path);
     const { arch, spec, flags } = readConfig(config, path, options);
@@ -229,7 +234,7 @@ export class Model implements Disposable {
     const tokenizer = await loadTokenizer(folder);
     const handle = await callEngine((binding, control) => {
       if (options.threads !== undefined) binding.setThreads(options.threads);
-      const request = { spec, tensors: files.slots, dtype, memoryBudget };
+      const request = { spec, tensors: files.slots, dtype, memoryBudget, ...place };
       return binding.loadModel(request, control);
     }, options);
     const model = new Model({
@@ -238,6 +243,7 @@ export class Model implements Disposable {
       spec,
       config,
       dtype,
+      device,
       tokenizer,
       files,
       memoryBudget,
@@ -594,13 +600,14 @@ export class Model implements Disposable {
   #checkRoom(numbers: number): void {
     const bytes = numbers * (this.dtype === "f64" ? 8 : 4);
     const used = engine().memory();
-    const room =
-      this.memoryBudget > 0 ? this.memoryBudget - used.weightBytes - used.bytes : freemem();
+    // What is kept is the host's: the budget of a GPU is not asked.
+    const budgeted = this.memoryBudget > 0 && this.device === "cpu";
+    const room = budgeted ? this.memoryBudget - used.weightBytes - used.bytes : freemem();
     if (bytes <= room) return;
     throw new KeyheadsError(
       "OUT_OF_MEMORY",
       `the activations to keep need ${bytes} bytes, ${Math.max(0, room)} are left ${
-        this.memoryBudget > 0 ? `of the budget of ${this.memoryBudget}` : "on this machine"
+        budgeted ? `of the budget of ${this.memoryBudget}` : "on this machine"
       }; keep fewer with names, heads, positions or items, or use smaller batches`,
     );
   }
@@ -620,12 +627,31 @@ type Through<T, R> = (
   options?: CallOptions,
 ) => Promise<R>;
 
+/** What a load asks the engine for. */
+export function placeOf(
+  device: DeviceName,
+  dtype: ModelDtype,
+): { readonly device?: DeviceRequest } {
+  if (device === "cpu") return {};
+  if (device !== "cuda") {
+    throw new KeyheadsError("NO_DEVICE", `there is no device "${device}"; use "cpu" or "cuda"`);
+  }
+  if (dtype === "f64") {
+    throw new KeyheadsError(
+      "BAD_ARGUMENT",
+      'dtype f64 is for device "cpu": a GPU computes in float; use f32 or bf16',
+    );
+  }
+  return { device: cudaDevice() };
+}
+
 interface ModelParts {
   readonly folder: string;
   readonly architecture: string;
   readonly spec: ModelSpec;
   readonly config: Readonly<Record<string, unknown>>;
   readonly dtype: ModelDtype;
+  readonly device: DeviceName;
   readonly tokenizer: Tokenizer | undefined;
   readonly files: CheckpointFiles;
   readonly memoryBudget: number;

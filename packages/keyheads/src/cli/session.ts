@@ -4,9 +4,10 @@
  */
 import { basename } from "node:path";
 import type { ModelDtype } from "@keyheads/native";
+import { cudaDevice } from "../cuda-device.ts";
+import { KeyheadsError } from "../errors.ts";
 import { resolveModel } from "../load/resolve-model.ts";
-import { Model } from "../model.ts";
-import { noCuda } from "../no-cuda.ts";
+import { type DeviceName, Model } from "../model.ts";
 import { type Blueprint, openBlueprint } from "./blueprint.ts";
 import type { Cli } from "./cli.ts";
 import type { CommandOutput } from "./command.ts";
@@ -14,7 +15,7 @@ import { type Plan, planText, type Step, toPlan } from "./plan.ts";
 
 export interface ModelValues {
   readonly target: string;
-  readonly device: "cpu" | "cuda";
+  readonly device: DeviceName;
   readonly dtype: ModelDtype;
   readonly threads: number | undefined;
   readonly memoryBudget: number | undefined;
@@ -62,6 +63,7 @@ export async function loadModel(
   using progress = cli.progress("loading");
   return await Model.load(await resolveModel(nameOrFolder), {
     dtype: availableDtype(values),
+    device: values.device,
     ...(threads !== undefined && { threads }),
     ...(memoryBudget !== undefined && { memoryBudget }),
     ...(delta !== undefined && { delta }),
@@ -79,12 +81,16 @@ export function secondsSince(start: number): number {
   return (performance.now() - start) / 1000;
 }
 
-/** Throws NO_DEVICE for what this version does not have: nothing falls back in silence. */
+/** Throws NO_DEVICE for what this machine does not have: nothing falls back in silence. */
 export function availableDtype({
   device,
   dtype,
 }: Pick<ModelValues, "device" | "dtype">): ModelDtype {
-  if (device === "cuda") throw noCuda();
+  if (device === "cpu") return dtype;
+  if (dtype === "f64") {
+    throw new KeyheadsError("USAGE", "--dtype f64 is for --device cpu: a GPU computes in float");
+  }
+  cudaDevice();
   return dtype;
 }
 

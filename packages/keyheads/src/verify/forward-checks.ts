@@ -45,7 +45,7 @@ const padLogits: Check = async (context, name) => {
 const float64Tolerance = 1e-11;
 
 const float64Logits: Check = async (context, name) => {
-  using model = await context.loadAgain({ dtype: "f64" });
+  using model = await context.loadAgain({ dtype: "f64", device: "cpu" });
   const { logits: found } = await model.forward({
     sequences: await context.tensors.readRows("input_ids"),
     readout: { rows: "all", logits: "all" },

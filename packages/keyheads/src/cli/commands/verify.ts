@@ -40,6 +40,7 @@ export const command = defineCommand({
     const dtype = availableDtype(values);
     const { threads, memoryBudget, target, all } = values;
     const load = {
+      device: values.device,
       ...(threads !== undefined && { threads }),
       ...(memoryBudget !== undefined && { memoryBudget }),
       signal: cli.signal,
