@@ -136,6 +136,22 @@ describe("generate", async () => {
     await bad({ maxTokens: 1.5 }).toThrow(/expected a count/);
     await bad({ temperature: -1 }).toThrow(/temperature -1/);
   });
+  it.each([0, 1])("refuses logits that are not numbers, at temperature %s", async (temperature) => {
+    const write = (value: number, positions: readonly number[]) => ({
+      ...{ hook: hooks.resid_post(1), op: "set" as const, value: Float32Array.of(value) },
+      positions,
+    });
+    // position 7 is the second new token, which step 2 reads
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const run = model.generate(prompt, { temperature, edits: [write(value, [7])] });
+      await expect(run).rejects.toMatchObject({
+        code: "NON_FINITE",
+        message: expect.stringMatching(/sequence 0 .* step 2/),
+      });
+    }
+    const finite = model.generate(prompt, { temperature, maxTokens: 3, edits: [write(5, [7])] });
+    expect(await finite).toHaveLength(3);
+  });
   it("fills the context to the last token", async () => {
     for (const useCache of [true, false]) {
       expect(await model.generate(prompt, { maxTokens: 123, useCache })).toHaveLength(123);

@@ -67,7 +67,9 @@ export async function generateTokens(
   const sequences = prompts.map((prompt) => [...prompt]);
   let steps = 0;
   for (; steps < limit && stopped.includes(false); ++steps) {
-    const next = pick(await run.step(sequences));
+    const logits = await run.step(sequences);
+    checkFinite(logits, stopped, steps);
+    const next = pick(logits);
     for (const [i, id] of next.entries()) {
       // A finished sequence runs along with the others, because the cache has a row for it, but its
       // tokens are dropped below.
@@ -87,6 +89,8 @@ export async function generateTokens(
 
 interface Logits {
   readonly argmax: Int32Array;
+  /** NaN where any logit of the sequence is, or none is finite. */
+  readonly logsumexp: ArrayLike<number>;
   readonly logits: ArrayLike<number>;
 }
 
@@ -127,7 +131,8 @@ async function decoder(model: Model, generation: Generation): Promise<Decoder> {
     const chosen = (options.captures ?? [])
       .map((site) => selectSite(site, spec, batch, shown))
       .filter(({ site }) => site.rows?.length !== 0);
-    const readout = { rows: endRows(batch.offsets), logits, argmax: true } as const;
+    const rows = endRows(batch.offsets);
+    const readout = { rows, logits, argmax: true, logsumexp: true } as const;
     const captures = chosen.map(({ site }) => site);
     const rest = { batch, captures, readout, ...(cache !== undefined && { cache }) };
     const result = await withInterventions(
@@ -146,7 +151,11 @@ async function decoder(model: Model, generation: Generation): Promise<Decoder> {
       });
       options.onStep?.({ step, captures: kept });
     }
-    return { argmax: result.argmax as Int32Array, logits: result.logits ?? [] };
+    return {
+      argmax: result.argmax as Int32Array,
+      logsumexp: result.logsumexp as FloatArray,
+      logits: result.logits ?? [],
+    };
   };
   if (options.useCache !== false) return await cachedDecoder(model, lengths, forward);
   const starts = prompts.map(() => 0);
@@ -179,6 +188,16 @@ async function cachedDecoder(
   };
   const cache = new OwnedHandle(decoder, handle, "the key/value cache");
   return decoder;
+}
+
+/** No token can be chosen where a logit is NaN or infinite. */
+function checkFinite({ logsumexp }: Logits, stopped: readonly boolean[], step: number): void {
+  const wrong = stopped.findIndex((done, i) => !done && !Number.isFinite(logsumexp[i]));
+  if (wrong < 0) return;
+  throw new KeyheadsError(
+    "NON_FINITE",
+    `the logits of sequence ${wrong} are not finite in step ${step} (${logsumexp[wrong]}); look for NaN or infinity in the weights and in what hooks write`,
+  );
 }
 
 function picker(vocab: number, temperature: number, random: readonly Rng[]) {
