@@ -3,10 +3,11 @@
 // to the fastest of transformers' ways with its range over the rounds, and floors.
 //
 //   npx tsx bench/forward.ts [--quick] [--dtype f32|bf16] [--only short,long,decode,load]
-//                            [--width 512,2048] [--rounds 9] [--cpu]
+//                            [--width 512,2048] [--rounds 9] [--cpu] [--models FOLDER]
 //
 // Both sides give the logits of every sequence's last token. transformers runs the short prompts as
 // one padded batch and one by one, with both kinds of attention; a round's ratio is to its fastest.
+// --models keeps the models in a folder for the next run.
 // --cpu is for a machine that is busy: CPU time, of one thread each.
 // KEYHEADS_PYTHON names a Python with torch and transformers; without one only keyheads is timed.
 import { spawnSync } from "node:child_process";
@@ -27,6 +28,7 @@ const { values: flags } = parseArgs({
     width: { type: "string", default: "512,2048" },
     rounds: { type: "string" },
     cpu: { type: "boolean", default: false },
+    models: { type: "string" },
   },
 });
 const list = (text: string) => text.split(",");
@@ -65,13 +67,21 @@ interface Entry {
   readonly floorMs?: number;
 }
 
+interface Floors {
+  readonly threads: number;
+  /** Of float32 and of bfloat16 numbers. */
+  readonly flops: number;
+  readonly bf16Flops: number;
+  readonly bytesRead: number;
+}
+
 const floors = measureFloors();
 const python = findPython();
 using peer = python === undefined ? undefined : new Peer(python, "torch_forward.py");
 const versions = await peer?.ask<Record<string, string>>({ do: "setup", threads, cpu: flags.cpu });
 if (!peer) console.error("no Python with torch and transformers (KEYHEADS_PYTHON): keyheads alone");
 const results: Entry[] = [];
-using models = new RandomModels();
+using models = new RandomModels(flags.models);
 for (const width of list(flags.width)) {
   const shape = shapes[width];
   if (!shape) throw new Error(`--width ${width}: there are ${Object.keys(shapes).join(", ")}`);
@@ -189,11 +199,12 @@ async function timeLoading(folder: string, shape: Shape, dtype: Dtype) {
     : [];
   await loadOnce();
   for (const [, once] of theirs) await once();
-  const seconds = await alternate(Math.min(rounds, 5), {
+  const seconds = await alternate(rounds, {
     keyheads: loadOnce,
     ...Object.fromEntries(theirs),
   });
-  report({ case: "load", model: { dtype }, shape, seconds });
+  const read = (blockParameters(shape) + shape.width * shape.vocab) * (dtype === "bf16" ? 2 : 4);
+  report({ case: "load", model: { dtype }, shape, seconds, bytes: read });
 }
 
 function report(given: {
@@ -210,8 +221,9 @@ function report(given: {
     Math.min(...Object.values(theirs).map((seconds) => seconds[i] as number)),
   );
   const share = threads / (floors?.threads ?? threads);
+  const peak = given.model.dtype === "bf16" ? floors?.bf16Flops : floors?.flops;
   const floor = Math.max(
-    (given.flop ?? 0) / ((floors?.flops ?? Number.POSITIVE_INFINITY) * share),
+    (given.flop ?? 0) / ((peak ?? Number.POSITIVE_INFINITY) * share),
     (given.bytes ?? 0) / (floors?.bytesRead ?? Number.POSITIVE_INFINITY),
   );
   const ms = (seconds: readonly number[]) => Number((1000 * median(seconds)).toPrecision(4));
@@ -251,7 +263,7 @@ function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 /** Peak operations and bytes a second of this machine, if the native tests are built. */
-function measureFloors(): { threads: number; flops: number; bytesRead: number } | undefined {
+function measureFloors(): Floors | undefined {
   const file = fileURLToPath(new URL("../native/build/Release/op_tests", import.meta.url));
   if (!existsSync(file)) return undefined;
   const { stdout, status } = spawnSync(file, ["--floors"], { encoding: "utf8" });

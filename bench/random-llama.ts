@@ -1,6 +1,6 @@
 // LLaMA-shaped models with random weights, written as Hugging Face folders. The values are bfloat16
 // numbers, so that the float32 and the bfloat16 file of one shape are the same model.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -20,14 +20,22 @@ export interface Shape {
 
 export type Dtype = "f32" | "bf16";
 
-/** A folder for models, which `[Symbol.dispose]` removes. */
+/** A folder for models, which `[Symbol.dispose]` removes unless it was given: then models stay. */
 export class RandomModels {
-  readonly #folder = mkdtempSync(join(tmpdir(), "keyheads-bench-"));
+  readonly #folder: string;
+  readonly #stays: boolean;
 
-  /** Writes config.json and model.safetensors; gives their folder. */
+  constructor(folder?: string) {
+    this.#stays = folder !== undefined;
+    this.#folder = folder ?? mkdtempSync(join(tmpdir(), "keyheads-bench-"));
+  }
+
+  /** Writes config.json and model.safetensors unless they are there; gives their folder. */
   async write(name: string, shape: Shape, dtype: Dtype): Promise<string> {
     const folder = join(this.#folder, name);
-    mkdirSync(folder);
+    const weights = join(folder, "model.safetensors");
+    if (existsSync(weights)) return folder;
+    mkdirSync(folder, { recursive: true });
     const config = {
       architectures: ["LlamaForCausalLM"],
       model_type: "llama",
@@ -52,12 +60,12 @@ export class RandomModels {
       const values = () => randomBytes(shape, norm ? 0.1 : 0.03, norm ? 1 : 0, seed + 1, dtype);
       return { name, dtype: dtype === "f32" ? "F32" : "BF16", shape, data: values };
     });
-    await writeSafetensors(join(folder, "model.safetensors"), tensors);
+    await writeSafetensors(weights, tensors);
     return folder;
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.#folder, { recursive: true });
+    if (!this.#stays) rmSync(this.#folder, { recursive: true });
   }
 }
 

@@ -5,11 +5,12 @@
 // ceiling, which is the engine's own best matrix product at these shapes in the same run.
 //
 //   npx tsx bench/sweep.ts [--case large,small,long,activation,q,kv,agreement] [--dtype f32|bf16] [--rounds 7]
-//                          [--hooked N]
+//                          [--readout all,tokens] [--hooked N] [--models FOLDER]
 //
 // --hooked N times hooked forward passes of N variants, evenly drawn, and scales the time to all. In the
 // cases activation and kv, whose whole takes minutes, both sides are timed on evenly drawn variants: the
 // case says how many of how many.
+// --models keeps the models in a folder for the next run.
 // KEYHEADS_PYTHON names a Python with torch and transformers; without one only keyheads is timed.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -31,6 +32,7 @@ const { values: flags } = parseArgs({
     rounds: { type: "string", default: "7" },
     hooked: { type: "string", default: "6" },
     readout: { type: "string", default: "all,tokens" },
+    models: { type: "string" },
   },
 });
 const rounds = Number(flags.rounds);
@@ -61,11 +63,15 @@ interface Place {
 const binding = loadBinding();
 const python = findPython();
 using peer = python === undefined ? undefined : new Peer(python, "torch_sweep.py");
-using models = new RandomModels();
+using models = new RandomModels(flags.models);
 const results: object[] = [];
 for (const name of flags.case.split(",")) {
   const { shape, length, run } = cases[name] as (typeof cases)[string];
-  const folder = await models.write(`${name}-${dtype}`, shape, dtype);
+  const folder = await models.write(
+    `${shape === small ? "small" : "large"}-${dtype}`,
+    shape,
+    dtype,
+  );
   const random = rng(1);
   const sequences = () =>
     Array.from({ length: items }, () => Array.from({ length }, () => random.int(shape.vocab)));
