@@ -1,4 +1,5 @@
-// Loads a model and prints what that took of this process's memory: [folder, dtype].
+// Loads a model, runs it until its weights are packed, and prints what that took of this process's
+// memory: [folder, dtype].
 import { readFileSync } from "node:fs";
 import { engine } from "../../packages/keyheads/src/engine.ts";
 import { Model } from "../../packages/keyheads/src/model.ts";
@@ -9,12 +10,21 @@ function resident(field: string): number {
   return 1024 * Number(line?.[1]);
 }
 
+async function use(model: Model): Promise<void> {
+  const run = { sequences: [[1, 2, 3]], readout: { logits: "none", argmax: true } } as const;
+  for (let i = 0; i < 2; ++i) await model.forward(run);
+}
+
 async function main([folder = "", dtype]: readonly string[]) {
   const options = { dtype: dtype === "bf16" ? "bf16" : "f32" } as const;
   // What the interpreter and the engine take once, and are never given back, comes first.
-  (await Model.load(fixture("llama"), options)).dispose();
+  {
+    using small = await Model.load(fixture("llama"), options);
+    await use(small);
+  }
   const [peak, anonymous] = [resident("VmHWM"), resident("RssAnon")];
   using model = await Model.load(folder, options);
+  await use(model);
   const taken = {
     weightBytes: engine().memory().weightBytes,
     peak: resident("VmHWM") - peak,

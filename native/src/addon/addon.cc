@@ -215,7 +215,7 @@ Napi::Value read_weight(const Napi::CallbackInfo& info) {
         [m, slot = to_slot(Reader::of(info[1], "slot"))](Context& ctx) {
           m.model->check_weights(ctx);
           const Parameter<T>& p = m.model->weights.at(slot);
-          std::vector<T> values(static_cast<size_t>(p.w.n * p.w.k));
+          std::vector<T> values(static_cast<size_t>(p.n() * p.k()));
           read_parameter(ctx, p, values.data());
           return values;
         },
@@ -235,8 +235,8 @@ Napi::Value write_weight(const Napi::CallbackInfo& info) {
          values = Reader{holder, "writeWeight"}.floats<T>("value")](Context& ctx) {
           m.model->check_weights(ctx);
           const Parameter<T>& p = m.model->weights.at(slot);
-          if (static_cast<int64_t>(values.size()) != p.w.n * p.w.k) {
-            fail("BAD_ARGUMENT", describe(slot), " has ", p.w.n * p.w.k, " numbers, ",
+          if (static_cast<int64_t>(values.size()) != p.n() * p.k()) {
+            fail("BAD_ARGUMENT", describe(slot), " has ", p.n() * p.k(), " numbers, ",
                  values.size(), " were given");
           }
           write_parameter(ctx, p, values.data());

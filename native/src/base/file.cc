@@ -20,7 +20,7 @@ auto naming(const std::string& path, const Call& call) {
 }  // namespace
 
 File::File(std::string path) : path_(std::move(path)) {
-  file_ = naming(path_, [&] { return open_file(path_, size_); });
+  file_ = naming(path_, [&] { return open_file(path_, state_); });
   advise_sequential(file_);
 }
 
@@ -32,8 +32,9 @@ void File::too_short(int64_t offset, int64_t count, int64_t found) const {
 }
 
 void File::check_range(int64_t offset, int64_t count) const {
-  if (offset < 0 || count < 0 || offset > size_ || count > size_ - offset) {
-    too_short(offset, count, std::clamp<int64_t>(size_ - offset, 0, std::max<int64_t>(count, 0)));
+  if (offset < 0 || count < 0 || offset > state_.size || count > state_.size - offset) {
+    too_short(offset, count,
+              std::clamp<int64_t>(state_.size - offset, 0, std::max<int64_t>(count, 0)));
   }
 }
 
@@ -47,6 +48,12 @@ void File::read(int64_t offset, int64_t count, void* to) const {
     if (got == 0) too_short(offset, count, done);
     done += got;
   }
+}
+
+void File::check_unchanged() const {
+  const FileState now = naming(path_, [&] { return state_of(file_); });
+  if (now == state_) return;
+  fail("BAD_CHECKPOINT", path_, " was written to after the model was opened; load the model again");
 }
 
 }  // namespace keyheads

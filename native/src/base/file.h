@@ -21,13 +21,15 @@ class File {
   // Asks the system to fetch a range ahead of its reading.
   void fetch(int64_t offset, int64_t count) const;
   void read(int64_t offset, int64_t count, void* to) const;
+  // Throws if the file has been written to since it was opened: what was read may be of both.
+  void check_unchanged() const;
 
  private:
   [[noreturn]] void too_short(int64_t offset, int64_t count, int64_t found) const;
 
   std::string path_;
   FileHandle file_;
-  int64_t size_;
+  FileState state_;
 };
 
 }  // namespace keyheads

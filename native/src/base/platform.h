@@ -46,7 +46,13 @@ struct SystemError : std::runtime_error {
 
 // A file that is read at any place, from any thread. The path is UTF-8. Throws SystemError.
 using FileHandle = intptr_t;
-FileHandle open_file(const std::string& path, int64_t& size);
+struct FileState {
+  int64_t size;
+  int64_t written;  // when for the last time, in units of the system
+  bool operator==(const FileState&) const = default;
+};
+FileHandle open_file(const std::string& path, FileState& state);
+FileState state_of(FileHandle file);
 void close_file(FileHandle file);
 
 // Bytes that were read, at most `count`; 0 at the end of the file. Throws SystemError.

@@ -24,15 +24,26 @@ void* reserve_pages(size_t bytes) {
   return block == MAP_FAILED ? nullptr : block;
 }
 
-FileHandle open_file(const std::string& path, int64_t& size) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+FileState state_of(FileHandle file) {
   struct stat status {};
-  if (file < 0 || fstat(file, &status) != 0) {
-    const int error = errno;
-    if (file >= 0) close(file);
-    throw SystemError(std::strerror(error));
+  if (fstat(static_cast<int>(file), &status) != 0) throw SystemError(std::strerror(errno));
+#ifdef __APPLE__
+  const timespec& time = status.st_mtimespec;
+#else
+  const timespec& time = status.st_mtim;
+#endif
+  return {status.st_size, int64_t{time.tv_sec} * 1000000000 + time.tv_nsec};
+}
+
+FileHandle open_file(const std::string& path, FileState& state) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) throw SystemError(std::strerror(errno));
+  try {
+    state = state_of(file);
+  } catch (...) {
+    close(file);
+    throw;
   }
-  size = status.st_size;
   return file;
 }
 

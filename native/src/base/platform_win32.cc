@@ -121,19 +121,29 @@ void* reserve_pages(size_t bytes) {
 
 void forget_pages(void* memory, size_t bytes) { VirtualFree(memory, bytes, MEM_DECOMMIT); }
 
+FileState state_of(FileHandle file) {
+  LARGE_INTEGER length{};
+  FILETIME written{};
+  if (!GetFileSizeEx(handle(file), &length) ||
+      !GetFileTime(handle(file), nullptr, nullptr, &written)) {
+    throw last_error();
+  }
+  return {length.QuadPart,
+          static_cast<int64_t>(written.dwHighDateTime) << 32 | written.dwLowDateTime};
+}
+
 // Others may replace or delete the file meanwhile, as they may everywhere else.
-FileHandle open_file(const std::string& path, int64_t& size) {
+FileHandle open_file(const std::string& path, FileState& state) {
   const HANDLE file = CreateFileW(absolute(path).c_str(), GENERIC_READ,
                                   FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, nullptr,
                                   OPEN_EXISTING, FILE_FLAG_SEQUENTIAL_SCAN, nullptr);
-  LARGE_INTEGER length{};
   if (file == INVALID_HANDLE_VALUE) throw last_error();
-  if (!GetFileSizeEx(file, &length)) {
-    const SystemError error = last_error();
+  try {
+    state = state_of(reinterpret_cast<FileHandle>(file));
+  } catch (...) {
     CloseHandle(file);
-    throw error;
+    throw;
   }
-  size = length.QuadPart;
   return reinterpret_cast<FileHandle>(file);
 }
 

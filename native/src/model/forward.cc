@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "model/stream.h"
 #include "ops/elementwise.h"
 #include "ops/linear.h"
 #include "ops/loss.h"
@@ -44,7 +45,7 @@ void read_selected(Context& ctx, const Model<T>& model, Mat<const T> normed,
   const Parameter<T>* bias = model.weights.unembed_bias;
   ops::selected_linear(ctx, ops::SelectedLinear<T>{.y = logits,
                                                    .x = normed,
-                                                   .w = model.weights.unembed->w,
+                                                   .w = model.weights.unembed->weight(ctx),
                                                    .ids = tokens.data(),
                                                    .bias = bias ? bias->vector() : nullptr});
   cap_logits(ctx, model.spec, logits);
@@ -176,9 +177,9 @@ int64_t logits_width(const Readout& readout, int64_t rows, int64_t vocab) {
 template <class T>
 void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const Readout& readout,
                  const ReadoutView<T>& out) {
-  const Weight<T> unembed = model.weights.unembed->w;
+  const Parameter<T>& unembed = *model.weights.unembed;
   const Parameter<T>* bias = model.weights.unembed_bias;
-  const int64_t rows = normed.rows, vocab = unembed.n;
+  const int64_t rows = normed.rows, vocab = unembed.n();
   const bool all = readout.logits == LogitsWanted::all;
   if (readout.logits == LogitsWanted::tokens) {
     const int64_t width = readout.width();
@@ -192,11 +193,8 @@ void read_logits(Context& ctx, const Model<T>& model, Mat<const T> normed, const
   Tensor<T> scratch;
   if (!all) scratch = Tensor<T>(std::min(chunk, rows), vocab);
   const auto read_rows = [&](int64_t first, const Mat<T>& logits) {
-    ops::linear(ctx,
-                ops::Linear<T>{.y = logits,
-                               .x = {normed.row(first), logits.rows, normed.cols, normed.stride},
-                               .w = unembed,
-                               .bias = bias ? bias->vector() : nullptr});
+    multiply<T>(ctx, logits, {normed.row(first), logits.rows, normed.cols, normed.stride}, unembed,
+                bias);
     cap_logits(ctx, model.spec, logits);
     if (!readout.argmax && !readout.logsumexp) return;
     ops::row_summary(

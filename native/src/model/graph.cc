@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/stream.h"
 #include "ops/activation.h"
 #include "ops/attention_steps.h"
 #include "ops/blocks.h"
@@ -61,8 +62,8 @@ void Graph<T>::bias_backward(const Slices* slices, Mat<const T> dy) {
 
 template <class T>
 Var<T> Graph<T>::embed(const Parameter<T>& w, const std::vector<int32_t>& ids, T factor) {
-  Tensor<T> value(static_cast<int64_t>(ids.size()), w.w.k);
-  ops::embed(ctx_, ops::Embed<T>{.y = value.m, .w = w.w, .ids = ids.data(), .factor = factor});
+  Tensor<T> value(static_cast<int64_t>(ids.size()), w.k());
+  look_up<T>(ctx_, value.m, w, ids.data(), factor);
   const Slices* slices = slices_of(&w);
   Var<T> y = result(std::move(value), slices != nullptr);
   if (y.grad) {
@@ -104,14 +105,13 @@ void Graph<T>::cross_entropy(const Var<T>& x, const Parameter<T>& w, const Param
   const bool wanted = tape_ && (x.grad || weight_slices || bias_slices);
   bool accumulate = false;
   const Mat<T> dx = wanted && x.grad ? x.grad->target(x.rows(), x.cols(), accumulate) : Mat<T>{};
-  Tensor<T> logits(std::min(kLossRows, x.rows()), w.w.n);
+  Tensor<T> logits(std::min(kLossRows, x.rows()), w.n());
   for (int64_t first = 0; first < x.rows(); first += kLossRows) {
     check_cancelled(ctx_);
     const int64_t rows = std::min(kLossRows, x.rows() - first);
     const Mat<const T> part{x.m().row(first), rows, x.cols(), x.m().stride};
-    const Mat<T> here{logits.data(), rows, w.w.n, w.w.n};
-    ops::linear(ctx_, ops::Linear<T>{
-                          .y = here, .x = part, .w = w.w, .bias = bias ? bias->vector() : nullptr});
+    const Mat<T> here{logits.data(), rows, w.n(), w.n()};
+    multiply<T>(ctx_, here, part, w, bias);
     ops::cross_entropy(ctx_, ops::CrossEntropy<T>{.loss = loss + first,
                                                   .dlogits = wanted ? here : Mat<T>{},
                                                   .logits = here,
@@ -124,7 +124,7 @@ void Graph<T>::cross_entropy(const Var<T>& x, const Parameter<T>& w, const Param
     ops::linear_input_grad(ctx_,
                            ops::LinearInputGrad<T>{.dx = {dx.row(first), rows, dx.cols, dx.stride},
                                                    .dy = here,
-                                                   .w = w.w,
+                                                   .w = w.weight(ctx_),
                                                    .accumulate = accumulate});
   }
 }
@@ -171,27 +171,26 @@ Var<T> Graph<T>::add_factor(const Var<T>& y, const Var<T>& u, T factor) {
 
 template <class T>
 Var<T> Graph<T>::dense(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias) {
-  Tensor<T> value(x.rows(), w.w.n);
-  ops::linear(
-      ctx_,
-      ops::Linear<T>{.y = value.m, .x = x.m(), .w = w.w, .bias = bias ? bias->vector() : nullptr});
+  Tensor<T> value(x.rows(), w.n());
+  multiply<T>(ctx_, value.m, x.m(), w, bias);
   const Slices* weight_slices = slices_of(&w);
   const Slices* bias_slices = slices_of(bias);
   Var<T> y = result(std::move(value), x.grad || weight_slices || bias_slices);
   if (y.grad) {
-    tape_->record([this, x = weight_slices ? x : x.shape(), y = y.shape(), &w, weight_slices,
-                   bias_slices] {
-      if (!y.grad->tensor) return;
-      const Mat<const T> dy = y.grad->tensor.m;
-      bias_backward(bias_slices, dy);
-      weight_backward(weight_slices, dy, x.m());
-      if (x.grad) {
-        bool accumulate;
-        const Mat<T> dx = x.grad->target(x.rows(), x.cols(), accumulate);
-        ops::linear_input_grad(
-            ctx_, ops::LinearInputGrad<T>{.dx = dx, .dy = dy, .w = w.w, .accumulate = accumulate});
-      }
-    });
+    tape_->record(
+        [this, x = weight_slices ? x : x.shape(), y = y.shape(), &w, weight_slices, bias_slices] {
+          if (!y.grad->tensor) return;
+          const Mat<const T> dy = y.grad->tensor.m;
+          bias_backward(bias_slices, dy);
+          weight_backward(weight_slices, dy, x.m());
+          if (x.grad) {
+            bool accumulate;
+            const Mat<T> dx = x.grad->target(x.rows(), x.cols(), accumulate);
+            ops::linear_input_grad(
+                ctx_, ops::LinearInputGrad<T>{
+                          .dx = dx, .dy = dy, .w = w.weight(ctx_), .accumulate = accumulate});
+          }
+        });
   }
   return y;
 }

@@ -16,54 +16,6 @@ constexpr int64_t kPieceBytes = 512 << 10;
 // What is read before a device packs it.
 constexpr int64_t kStagingBytes = 64 << 20;
 
-struct Dtype {
-  const char* name;
-  ops::Stored type;
-  int64_t bytes;
-};
-constexpr Dtype kDtypes[] = {{"F32", ops::Stored::f32, 4},
-                             {"F64", ops::Stored::f64, 8},
-                             {"F16", ops::Stored::f16, 2},
-                             {"BF16", ops::Stored::bf16, 2}};
-
-const Dtype& dtype_of(const TensorSource& s) {
-  for (const Dtype& dtype : kDtypes) {
-    if (s.dtype == dtype.name) return dtype;
-  }
-  fail("BAD_CHECKPOINT", "dtype ", s.dtype, " is not one of F32, F64, F16, BF16");
-}
-
-// A source as the matrix that its file holds, [first, second].
-struct Matrix {
-  explicit Matrix(const TensorSource& s)
-      : first(s.shape.empty() ? 0 : s.shape[0]),
-        second(s.shape.size() == 1   ? 1
-               : s.shape.size() == 2 ? s.shape[1]
-                                     : 0) {}
-  int64_t first, second;
-};
-
-// The row or, transposed, the column of the stored matrix that is row n of the source's part.
-int64_t stored_index(const TensorSource& s, int64_t n) {
-  return s.start + n / s.length * s.stride + n % s.length;
-}
-
-// Calls f(n, count, index) for runs of the part's rows [begin, end) that are neighbours in the
-// file.
-template <class F>
-void for_runs(const TensorSource& s, int64_t begin, int64_t end, const F& f) {
-  for (int64_t n = begin; n < end;) {
-    const int64_t index = stored_index(s, n);
-    int64_t count = 1;
-    while (n + count < end && stored_index(s, n + count) == index + count) {
-      const int64_t block = (n + count) % s.length == 0 ? s.length : 1;
-      count += std::min(block, end - n - count);
-    }
-    f(n, count, index);
-    n += count;
-  }
-}
-
 template <class T>
 class Loader {
  public:
@@ -72,9 +24,9 @@ class Loader {
         file_(file),
         source_(source),
         w_(w),
-        dtype_(dtype_of(source)),
+        dtype_(stored_type(source)),
         matrix_(source),
-        rows_(source.rows[1] - source.rows[0]) {}
+        rows_(source.count()) {}
 
   void load() {
     file_.fetch(source_.offset, matrix_.first * matrix_.second * dtype_.bytes);
@@ -174,47 +126,15 @@ class Loader {
   const File& file_;
   const TensorSource& source_;
   const Weight<T>& w_;
-  const Dtype& dtype_;
-  Matrix matrix_;
+  const StoredType& dtype_;
+  StoredMatrix matrix_;
   int64_t rows_;
 };
 
 }  // namespace
 
-const File& Files::at(const std::string& path) {
-  std::unique_ptr<File>& file = open_[path];
-  if (!file) file = std::make_unique<File>(path);
-  return *file;
-}
-
-void check_sources(Files& files, const SlotRef& ref, int64_t n, int64_t k,
-                   const std::vector<const TensorSource*>& parts) {
-  int64_t row = 0;
-  for (const TensorSource* part : parts) {
-    const TensorSource& s = *part;
-    const auto [first_row, last_row] = s.rows;
-    if (first_row != row || last_row <= first_row || last_row > n) {
-      fail("BAD_CHECKPOINT", describe(ref), ": rows ", first_row, " to ", last_row,
-           " were given after the first ", row, " of ", n);
-    }
-    const Matrix matrix(s);
-    const int64_t out = s.transpose ? matrix.second : matrix.first;
-    const int64_t in = s.transpose ? matrix.first : matrix.second;
-    const int64_t last = s.length < 1 ? out : stored_index(s, last_row - first_row - 1);
-    if (s.start < 0 || s.stride < 0 || last >= out || in != k) {
-      fail("BAD_CHECKPOINT", s.file, ": ", describe(ref), " wants [", last_row - first_row, ", ", k,
-           "] but rows ", s.start, " to ", last, " of a tensor [", out, ", ", in, "] were given");
-    }
-    files.at(s.file).check_range(s.offset, matrix.first * matrix.second * dtype_of(s).bytes);
-    row = last_row;
-  }
-  if (row != n) {
-    fail("BAD_CHECKPOINT", describe(ref), " has ", n, " rows; only ", row, " were given");
-  }
-}
-
 template <class T>
-void load_weight(Context& ctx, Files& files, const std::vector<const TensorSource*>& parts,
+void load_weight(Context& ctx, Files& files, const std::vector<TensorSource>& parts,
                  const Weight<T>& w) {
   w.visit([&](const auto& panels) {
     if (ctx.device || panels.n % kPanel == 0) return;
@@ -222,15 +142,16 @@ void load_weight(Context& ctx, Files& files, const std::vector<const TensorSourc
     std::memset(static_cast<void*>(last), 0,
                 static_cast<size_t>(panels.depth() * kPanel) * sizeof *last);
   });
-  for (const TensorSource* part : parts) {
-    Loader<T>(ctx, files.at(part->file), *part, w).load();
+  for (const TensorSource& part : parts) {
+    const File& file = files.at(part.file);
+    Loader<T>(ctx, file, part, w).load();
     check_cancelled(ctx);
+    file.check_unchanged();
   }
 }
 
-template void load_weight(Context&, Files&, const std::vector<const TensorSource*>&,
-                          const Weight<float>&);
-template void load_weight(Context&, Files&, const std::vector<const TensorSource*>&,
+template void load_weight(Context&, Files&, const std::vector<TensorSource>&, const Weight<float>&);
+template void load_weight(Context&, Files&, const std::vector<TensorSource>&,
                           const Weight<double>&);
 
 }  // namespace keyheads

@@ -4,6 +4,8 @@
 
 #include "base/check.h"
 #include "base/tensor.h"
+#include "model/load.h"
+#include "model/stream.h"
 #include "ops/linear.h"
 
 namespace keyheads {
@@ -18,33 +20,41 @@ int64_t bytes_of(const Context& ctx, const Weight<T>& w) {
   return w.n * w.k * element;
 }
 
-template <class T>
-std::shared_ptr<Parameter<T>> make_parameter(const Context& ctx, const SlotRef& ref, int64_t rows,
-                                             int64_t cols, Storage storage) {
-  auto p = std::make_shared<Parameter<T>>();
-  p->ref = ref;
-  p->w = {nullptr, rows, cols, cols == 1 ? Storage::full : storage};
-  p->hold = allocate(static_cast<size_t>(bytes_of(ctx, p->w)), Purpose::weights);
-  p->w.data = p->hold.get();
-  return p;
-}
-
 }  // namespace
 
 template <class T>
+Parameter<T>::Parameter(const Context& ctx, SlotRef slot, int64_t n, int64_t k, Storage storage,
+                        std::optional<Unread> unread)
+    : ref(std::move(slot)),
+      w_{nullptr, n, k, k == 1 ? Storage::full : storage},
+      hold_(allocate(static_cast<size_t>(bytes_of(ctx, w_)), Purpose::weights)),
+      unread_(std::move(unread)) {
+  w_.data = hold_.get();
+}
+
+template <class T>
+const Weight<T>& Parameter<T>::weight(Context& ctx) const {
+  if (unread_ && !ctx.planning) {
+    load_weight(ctx, *unread_->files, unread_->parts, w_);
+    unread_.reset();
+  }
+  return w_;
+}
+
+template <class T>
 void read_parameter(Context& ctx, const Parameter<T>& p, T* out) {
-  write_to_host<T>(ctx, {out, p.w.n, p.w.k, p.w.k}, [&](const Mat<T>& matrix) {
-    ops::unpack(ctx, ops::Unpack<T>{.matrix = matrix, .w = p.w});
+  write_to_host<T>(ctx, {out, p.n(), p.k(), p.k()}, [&](const Mat<T>& matrix) {
+    ops::unpack(ctx, ops::Unpack<T>{.matrix = matrix, .w = p.weight(ctx)});
   });
 }
 
 template <class T>
 void write_parameter(Context& ctx, const Parameter<T>& p, const T* values) {
   const auto pack = [&](const T* from) {
-    ops::pack(ctx, ops::Pack<T>{.w = p.w, .matrix = {from, p.w.n, p.w.k, p.w.k}});
+    ops::pack(ctx, ops::Pack<T>{.w = p.weight(ctx), .matrix = {from, p.n(), p.k(), p.k()}});
   };
   if (!ctx.device) return pack(values);
-  const Tensor<T> there(p.w.n, p.w.k);
+  const Tensor<T> there(p.n(), p.k());
   bytes_from_host(ctx, there.data(), values, there.bytes());
   pack(there.data());
 }
@@ -52,11 +62,11 @@ void write_parameter(Context& ctx, const Parameter<T>& p, const T* values) {
 template <class T>
 Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSource>& sources,
                     Storage storage) {
-  std::map<SlotRef, std::vector<const TensorSource*>> given;
-  for (const auto& source : sources) given[source.ref].push_back(&source);
+  std::map<SlotRef, std::vector<TensorSource>> given;
+  for (const auto& source : sources) given[source.ref].push_back(source);
   const auto total = static_cast<int64_t>(given.size());
   int64_t done = 0;
-  Files files;
+  const auto files = std::make_shared<Files>();
   const auto take = [&](const SlotShape& shape, int64_t layer) -> const Parameter<T>* {
     const SlotRef ref{shape.slot, layer, shape.expert};
     const auto found = given.find(ref);
@@ -65,9 +75,12 @@ Weights<T>::Weights(Context& ctx, const Spec& spec, const std::vector<TensorSour
       return nullptr;
     }
     check_cancelled(ctx);
-    check_sources(files, ref, shape.rows, shape.cols, found->second);
-    auto parameter = make_parameter<T>(ctx, ref, shape.rows, shape.cols, storage);
-    if (!ctx.planning) load_weight(ctx, files, found->second, parameter->w);
+    check_sources(*files, ref, shape.rows, shape.cols, found->second);
+    std::optional<Unread> unread;
+    if (!ctx.planning) unread = Unread{files, std::move(found->second)};
+    auto parameter = std::make_shared<Parameter<T>>(ctx, ref, shape.rows, shape.cols, storage,
+                                                    std::move(unread));
+    if (shape.cols == 1 || ctx.device || !can_stream(*parameter)) parameter->weight(ctx);
     given.erase(found);
     if (ctx.progress) ctx.progress(++done, total);
     return (all_[ref] = std::move(parameter)).get();
@@ -138,8 +151,9 @@ std::shared_ptr<const Parameter<T>> Weights<T>::share(const SlotRef& ref) const 
 template <class T>
 Parameter<T>& Weights<T>::add(Context& ctx, const SlotRef& ref, int64_t rows, int64_t cols) {
   if (find(ref)) fail("BAD_ARGUMENT", "this model has ", describe(ref), " already");
-  auto parameter = make_parameter<T>(ctx, ref, rows, cols, Storage::full);
-  zero_bytes(ctx, parameter->w.data, static_cast<size_t>(bytes_of(ctx, parameter->w)));
+  auto parameter = std::make_shared<Parameter<T>>(ctx, ref, rows, cols, Storage::full);
+  const Weight<T>& w = parameter->packed();
+  zero_bytes(ctx, w.data, static_cast<size_t>(bytes_of(ctx, w)));
   additions_.push_back(ref);
   return *(all_[ref] = std::move(parameter));
 }
@@ -147,16 +161,16 @@ Parameter<T>& Weights<T>::add(Context& ctx, const SlotRef& ref, int64_t rows, in
 template <class T>
 void Weights<T>::add_low_rank(Context& ctx, const SlotRef& ref, int64_t rank, double scale) {
   const Parameter<T>& w = at(ref);
-  if (ref.layer < 0 || w.w.k == 1 || w.low_rank) {
+  if (ref.layer < 0 || w.k() == 1 || w.low_rank) {
     fail("BAD_ARGUMENT", describe(ref), " cannot be given low-rank factors: ",
          w.low_rank ? "it has some" : "it is no matrix of a layer");
   }
-  if (rank < 1 || rank > std::min(w.w.n, w.w.k)) {
+  if (rank < 1 || rank > std::min(w.n(), w.k())) {
     fail("BAD_ARGUMENT", "rank ", rank, " of ", describe(ref), ": expected 1 to ",
-         std::min(w.w.n, w.w.k));
+         std::min(w.n(), w.k()));
   }
-  const Parameter<T>& a = add(ctx, {ref.slot + ".loraA", ref.layer, ref.expert}, rank, w.w.k);
-  const Parameter<T>& b = add(ctx, {ref.slot + ".loraB", ref.layer, ref.expert}, w.w.n, rank);
+  const Parameter<T>& a = add(ctx, {ref.slot + ".loraA", ref.layer, ref.expert}, rank, w.k());
+  const Parameter<T>& b = add(ctx, {ref.slot + ".loraB", ref.layer, ref.expert}, w.n(), rank);
   all_.at(ref)->low_rank = LowRank<T>{&a, &b, static_cast<T>(scale)};
 }
 
@@ -176,6 +190,8 @@ void Weights<T>::remove_additions() {
   for (auto& layer : layers) layer.z_offset = nullptr;
 }
 
+template class Parameter<float>;
+template class Parameter<double>;
 template class Weights<float>;
 template class Weights<double>;
 template void read_parameter(Context&, const Parameter<float>&, float*);

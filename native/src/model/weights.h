@@ -1,5 +1,6 @@
 // The resident copy of a model's weights, packed for the GEMM. A vector is a one-column matrix,
-// whose panels are the vector itself; it is stored in full, matrices as the model is asked to.
+// whose panels are the vector itself; it is stored in full, matrices as the model is asked to. A
+// matrix may still be in its files only: whoever wants it packed has it read then.
 #pragma once
 #include <map>
 #include <memory>
@@ -10,14 +11,14 @@
 #include "base/context.h"
 #include "base/memory.h"
 #include "base/view.h"
-#include "model/load.h"
 #include "model/slots.h"
+#include "model/source.h"
 #include "model/spec.h"
 
 namespace keyheads {
 
 template <class T>
-struct Parameter;
+class Parameter;
 
 // Added to a matrix W (n, k) wherever it is multiplied: scale B A.
 template <class T>
@@ -27,15 +28,42 @@ struct LowRank {
   T scale;
 };
 
-template <class T>
-struct Parameter {
-  SlotRef ref;
-  std::shared_ptr<void> hold;
-  Weight<T> w;
-  std::optional<LowRank<T>> low_rank = {};
+// Values that are in files and nowhere else yet.
+struct Unread {
+  std::shared_ptr<Files> files;
+  std::vector<TensorSource> parts;
+  // A product was computed from the files, or rows were read: the next time, the values are packed.
+  bool multiplied = false, looked_up = false;
+};
 
-  // of a one-column weight, which is always stored in full
-  const T* vector() const { return w.full().data; }
+template <class T>
+class Parameter {
+ public:
+  // Takes the memory; the values are for the caller to fill, or to be read.
+  Parameter(const Context& ctx, SlotRef ref, int64_t n, int64_t k, Storage storage,
+            std::optional<Unread> unread = {});
+
+  const SlotRef ref;
+  std::optional<LowRank<T>> low_rank;
+
+  int64_t n() const { return w_.n; }
+  int64_t k() const { return w_.k; }
+  Storage storage() const { return w_.storage; }
+  // The packed values, which are read first if they are not yet. Throws CANCELLED, and
+  // BAD_CHECKPOINT if a file has changed since the model was opened.
+  const Weight<T>& weight(Context& ctx) const;
+  // The same of a weight that was asked for before.
+  const Weight<T>& packed() const { return w_; }
+  // of a one-column weight, which is read at once and stored in full
+  const T* vector() const { return w_.full().data; }
+
+  // Null once the values are packed.
+  Unread* unread() const { return unread_ ? &*unread_ : nullptr; }
+
+ private:
+  Weight<T> w_;
+  std::shared_ptr<void> hold_;
+  mutable std::optional<Unread> unread_;  // of the engine thread
 };
 
 template <class T>
@@ -88,6 +116,8 @@ class Weights {
   std::vector<SlotRef> additions_;
 };
 
+extern template class Parameter<float>;
+extern template class Parameter<double>;
 extern template class Weights<float>;
 extern template class Weights<double>;
 

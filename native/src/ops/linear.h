@@ -13,6 +13,8 @@ struct Linear {
   Mat<const T> x;  // (M, K)
   Weight<T> w;     // (N, K)
   const T* bias;   // (N) or null
+  // Where x is rounded: rows of K / 2 pairs of an even K, in place of x; or null.
+  const Bf16Pair* pairs = nullptr;
 };
 
 // dx = dy W, a chain over ascending n; with v4_bf16 and a bfloat16 weight dy is rounded as x is

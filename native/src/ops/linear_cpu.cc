@@ -123,6 +123,10 @@ void linear_impl(Context& ctx, const Linear<T>& a) {
     const auto right = [&](int64_t p) { return Right<E>{w.panel(p), kPanel, W}; };
 #ifdef __AVX512BF16__
     if constexpr (kPerElement < E >> 1) {
+      if (a.pairs) {
+        const Mat<const Bf16Pair> given{a.pairs, x.rows, a.w.k / 2, a.w.k / 2};
+        return product<T, Bf16Pair>(ctx, y, given, a.w.k, false, a.bias, kPanel / W, right);
+      }
       const int64_t pairs = x.rows * ceil_div(x.cols, 2);
       auto* to = static_cast<Bf16Pair*>(op_scratch(static_cast<size_t>(pairs) * sizeof(Bf16Pair)));
       return product<T, Bf16Pair>(ctx, y, rounded(ctx, x, to), a.w.k, false, a.bias, kPanel / W,

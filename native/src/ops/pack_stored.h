@@ -18,6 +18,18 @@ struct PackStored {
   int64_t row0, rows, col0, cols;
 };
 
+// y[i] = number i of `data`, converted, and rounded as a weight of that storage is. On the calling
+// thread.
+template <class T>
+struct ConvertStored {
+  T* y;              // (count)  =
+  const void* data;  // numbers of `type`, at any alignment
+  Stored type;
+  Storage storage;
+  int64_t count;
+};
+
 DECLARE_OP(pack_stored, PackStored)
+DECLARE_OP(convert_stored, ConvertStored)
 
 }  // namespace keyheads::ops

@@ -139,22 +139,42 @@ KEYHEADS_INLINE void pack_from(const PackStored<T>& a) {
       [&](const auto& w) { a.col_step == 1 ? pack_rows<From>(a, w) : pack_columns<From>(a, w); });
 }
 
+template <class From, class T>
+KEYHEADS_INLINE void convert_from(const ConvertStored<T>& a) {
+  if (a.storage == Storage::full) return convert<From, T>(a.data, 0, 1, a.count, a.y);
+  for (int64_t i = 0; i < a.count; ++i) {
+    a.y[i] = static_cast<T>(Bf16Pair::widen(From::bf16(read<From>(a.data, i)) << 16));
+  }
+}
+
+// f(From{}) with the type that is stored
+template <class F>
+KEYHEADS_INLINE void with_stored(Stored type, const F& f) {
+  switch (type) {
+    case Stored::f32:
+      return f(FromF32{});
+    case Stored::f64:
+      return f(FromF64{});
+    case Stored::f16:
+      return f(FromF16{});
+    case Stored::bf16:
+      return f(FromBf16{});
+  }
+}
+
 template <class T>
 void pack_stored_impl(Context&, const PackStored<T>& a) {
-  switch (a.type) {
-    case Stored::f32:
-      return pack_from<FromF32>(a);
-    case Stored::f64:
-      return pack_from<FromF64>(a);
-    case Stored::f16:
-      return pack_from<FromF16>(a);
-    case Stored::bf16:
-      return pack_from<FromBf16>(a);
-  }
+  with_stored(a.type, [&]<class From>(From) { pack_from<From>(a); });
+}
+
+template <class T>
+void convert_stored_impl(Context&, const ConvertStored<T>& a) {
+  with_stored(a.type, [&]<class From>(From) { convert_from<From>(a); });
 }
 
 }  // namespace
 
 DEFINE_OP(pack_stored, PackStored)
+DEFINE_OP(convert_stored, ConvertStored)
 
 }  // namespace keyheads::ops

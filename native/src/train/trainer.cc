@@ -40,9 +40,9 @@ Trainer<T>::Trainer(Context& ctx, std::shared_ptr<Model<T>> model, const std::ve
     const Slice& s = slices[i];
     const auto parameter = model_->weights.share(s.ref);
     const Parameter<T>& p = *parameter;
-    if (s.n0 < 0 || s.n1 > p.w.n || s.n0 >= s.n1 || s.k0 < 0 || s.k1 > p.w.k || s.k0 >= s.k1) {
+    if (s.n0 < 0 || s.n1 > p.n() || s.n0 >= s.n1 || s.k0 < 0 || s.k1 > p.k() || s.k0 >= s.k1) {
       fail("BAD_ARGUMENT", "slice rows [", s.n0, ", ", s.n1, ") columns [", s.k0, ", ", s.k1,
-           ") is not inside ", describe(s.ref), " of [", p.w.n, ", ", p.w.k, "]");
+           ") is not inside ", describe(s.ref), " of [", p.n(), ", ", p.k(), "]");
     }
     for (size_t j = 0; j < i; ++j) {
       if (overlap(s, slices[j])) {
@@ -52,7 +52,8 @@ Trainer<T>::Trainer(Context& ctx, std::shared_ptr<Model<T>> model, const std::ve
     const int64_t rows = s.n1 - s.n0, cols = s.k1 - s.k0;
     const auto zeros = [&] { return Tensor<T>::zeros(ctx, rows, cols); };
     states_.push_back({s, parameter, zeros(), zeros(), zeros(), Tensor<T>()});
-    if (p.w.storage == Storage::bf16) states_.back().master = read_values(ctx, states_.back());
+    if (p.weight(ctx).storage == Storage::bf16)
+      states_.back().master = read_values(ctx, states_.back());
     map_[&p].push_back({s.n0, s.n1, s.k0, s.k1, states_.back().gradient.m});
   }
 }
@@ -92,7 +93,7 @@ UpdateResult Trainer<T>::update(Context& ctx, const UpdateRequest& r) {
   ++step_;
   const auto t = static_cast<double>(step_);
   for (State& s : states_) {
-    ops::adamw(ctx, ops::AdamW<T>{.w = s.parameter->w,
+    ops::adamw(ctx, ops::AdamW<T>{.w = s.parameter->packed(),
                                   .master = s.master.data(),
                                   .n0 = s.slice.n0,
                                   .k0 = s.slice.k0,
@@ -128,7 +129,7 @@ template <class T>
 Tensor<T> Trainer<T>::read_values(Context& ctx, const State& s) {
   Tensor<T> values(s.gradient.rows(), s.gradient.cols());
   ops::read_slice(ctx, ops::ReadSlice<T>{.out = values.m,
-                                         .w = s.parameter->w,
+                                         .w = s.parameter->packed(),
                                          .n0 = s.slice.n0,
                                          .k0 = s.slice.k0,
                                          .master = s.master.data()});
@@ -150,8 +151,9 @@ void Trainer<T>::write(Context& ctx, const TrainerState<T>& state) {
     const Tensor<T> values = s.master ? s.master : Tensor<T>(s.gradient.rows(), s.gradient.cols());
     fill(ctx, values, state.values[i], s.slice, "value");
     ops::write_slice(
-        ctx, ops::WriteSlice<T>{
-                 .w = s.parameter->w, .values = values.m, .n0 = s.slice.n0, .k0 = s.slice.k0});
+        ctx,
+        ops::WriteSlice<T>{
+            .w = s.parameter->packed(), .values = values.m, .n0 = s.slice.n0, .k0 = s.slice.k0});
   }
   step_ = state.step;
 }

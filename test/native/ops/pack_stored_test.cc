@@ -139,9 +139,43 @@ void check(Report& report, Isa isa, Storage storage, Stored type, bool columns, 
   }
 }
 
+// Row by row, what the weight holds.
+template <class T>
+void check_conversion(Report& report, Isa isa, Storage storage, Stored type, int64_t count) {
+  report.count_case();
+  const File file(type, count);
+  std::vector<char> shifted(file.bytes.size() + 1);  // off alignment
+  std::copy(file.bytes.begin(), file.bytes.end(), shifted.begin() + 1);
+  std::vector<T> got(static_cast<size_t>(count) + 1, T(7));
+  Context ctx = context(isa, 1);
+  ops::convert_stored(ctx, ops::ConvertStored<T>{.y = got.data(),
+                                                 .data = shifted.data() + 1,
+                                                 .type = type,
+                                                 .storage = storage,
+                                                 .count = count});
+  for (int64_t i = 0; i < count; ++i) {
+    const double value = file.values[static_cast<size_t>(i)];
+    const double want =
+        storage == Storage::bf16 ? nearest_bf16(value) : static_cast<double>(static_cast<T>(value));
+    const auto found = static_cast<double>(got[static_cast<size_t>(i)]);
+    if (std::isnan(want) ? !std::isnan(found)
+                         : found != want || std::signbit(found) != std::signbit(want)) {
+      return report.fail(std::string(isa_name(isa)) + " conversion of type " +
+                         std::to_string(static_cast<int>(type)) + ": " + std::to_string(found) +
+                         " where the file has " + std::to_string(value));
+    }
+  }
+  if (got.back() != T(7)) report.fail("a conversion wrote behind its numbers");
+}
+
 void check_all(Report& report) {
   for (const Isa isa : supported_isas()) {
     for (const Stored type : {Stored::f32, Stored::f64, Stored::f16, Stored::bf16}) {
+      for (const int64_t count : {1, 15, 64, 1001}) {
+        check_conversion<float>(report, isa, Storage::full, type, count);
+        check_conversion<float>(report, isa, Storage::bf16, type, count);
+        check_conversion<double>(report, isa, Storage::full, type, count);
+      }
       for (const bool columns : {false, true}) {
         for (const auto& [n, k] : {std::pair<int64_t, int64_t>(1, 1),
                                    {3, 2},
