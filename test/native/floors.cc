@@ -110,8 +110,7 @@ void print_floors() {
   double half = full;  // without such products, bfloat16 numbers are widened first
   if (has(Isa::v4_bf16)) {
     half = kSteps * kChains * 64 / best_seconds(pool, [&](int64_t thread) {
-             sinks[static_cast<size_t>(thread) * 8] +=
-                 static_cast<double>(chains_v4_bf16(kSteps));
+             sinks[static_cast<size_t>(thread) * 8] += static_cast<double>(chains_v4_bf16(kSteps));
            });
   }
   std::vector<std::vector<char>> blocks(static_cast<size_t>(pool.threads()));
