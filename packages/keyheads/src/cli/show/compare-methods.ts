@@ -19,8 +19,20 @@ function estimandText({ estimand, of, seconds, circuit, methods }: EstimandJudge
   return [
     `\n${estimand}: ${of} ${what}, ${decimal(seconds)} s exactly${own}; top ${k} by chance ${percent(chance)}\n`,
     table(
-      ["method", "rank", "interval", "top", "interval", "sign", "error", "CPR", "CMD", "faster"],
-      methods.map(({ method, rank, overlap, sign, error, circuit: own, speedup }) => [
+      [
+        "method",
+        "rank",
+        "interval",
+        "top",
+        "interval",
+        "sign",
+        "error",
+        "CPR",
+        "CMD",
+        "seconds",
+        "faster",
+      ],
+      methods.map(({ method, rank, overlap, sign, error, circuit: own, seconds, speedup }) => [
         method,
         decimal(rank.mean),
         between(rank),
@@ -30,7 +42,8 @@ function estimandText({ estimand, of, seconds, circuit, methods }: EstimandJudge
         percent(error, 0),
         decimal(own?.cpr ?? Number.NaN),
         decimal(own?.cmd ?? Number.NaN),
-        decimal(speedup, 1),
+        decimal(seconds),
+        `${decimal(speedup, 1)} x`,
       ]),
     ),
   ].join("");
