@@ -127,6 +127,22 @@ describe("renderReport", () => {
     expect(all(page, "#evaluation")[0]?.textContent).toContain("24,300 of 243,000 items");
   });
 
+  it("says what negative controls found", () => {
+    const run = sampleRun({ layers: 4, heads: 4 });
+    const [first] = run.experiments;
+    if (!first?.controls) throw new Error("the sample has controls");
+    const direct = (some: RunResult) => all(render(some), "#e-carry-direct")[0]?.textContent ?? "";
+    expect(direct(run)).toContain(
+      "own counterfactual the largest effect is 0; in the same network",
+    );
+    expect(direct(run)).toContain("(smallest p 0.31)");
+    const found = { ...first.controls.untrained, pass: false, keyHeads: ["1.2"], keyMlps: [3] };
+    const failed = { ...first.controls, untrained: found };
+    expect(direct({ ...run, experiments: [{ ...first, controls: failed }] })).toContain(
+      "1.2 and MLP 3 would be significant, which happens by chance in one of 20 controls",
+    );
+  });
+
   it("maps what feeds a head, input by input, without what cannot reach it", () => {
     const run = sampleRun({ layers: 4, heads: 4 });
     const [first] = run.experiments;

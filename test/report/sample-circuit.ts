@@ -2,6 +2,7 @@
 import type { CompareMethodsResult } from "../../packages/report/src/results-methods.ts";
 import type {
   CircuitResult,
+  ControlsResult,
   GraphResult,
   TransferResult,
 } from "../../packages/report/src/results-validation.ts";
@@ -69,6 +70,17 @@ export function sampleGraph(rng: Random, { layers, heads }: Shape, planted: Plan
     })),
   };
 }
+
+export const sampleControls: ControlsResult = {
+  items: { used: 64, dropped: [] },
+  self: { largest: 0, at: "0.0", keyHeads: [], keyMlps: [], pass: true },
+  untrained: {
+    ...{ seed: 0, alpha: 0.05, minimumShare: 0.01, accuracy: 0.1, totalEffect: 0.02 },
+    ...{ smallestP: 0.31, keyHeads: [], keyMlps: [], pass: true },
+  },
+  pass: true,
+  seconds: 1,
+};
 
 export function sampleTransfer(rng: Random, names: readonly string[]): TransferResult {
   const matrix = <T>(cell: (from: number, on: number) => T) =>

@@ -13,7 +13,7 @@ import type {
   SubsetResult,
 } from "../../packages/report/src/results.ts";
 import { type Random, random } from "./random.ts";
-import { sampleCircuit, sampleGraph, sampleMethods } from "./sample-circuit.ts";
+import { sampleCircuit, sampleControls, sampleGraph, sampleMethods } from "./sample-circuit.ts";
 
 export interface Shape {
   readonly layers: number;
@@ -258,5 +258,6 @@ export function sampleExperiment(shape: Shape, name: string, title: string): Exp
       receivers: [`${input}:${knockedOut[0]}`],
     })),
     methods: sampleMethods(rng, shape),
+    controls: sampleControls,
   };
 }

@@ -3,7 +3,12 @@
  * Names of fields are part of the command-line contract (docs/cli.md): add, never rename.
  */
 import type { CompareMethodsResult } from "./results-methods.ts";
-import type { CircuitResult, GraphResult, TransferResult } from "./results-validation.ts";
+import type {
+  CircuitResult,
+  ControlsResult,
+  GraphResult,
+  TransferResult,
+} from "./results-validation.ts";
 
 export const schemaVersion = 1;
 
@@ -335,6 +340,8 @@ export interface Experiment {
   readonly paths?: readonly IdentifyResult[];
   /** Approximations beside their exact answers. */
   readonly methods?: CompareMethodsResult;
+  /** Path patching where it must find nothing. */
+  readonly controls?: ControlsResult;
   /** What these items did not allow, and why. */
   readonly notes?: readonly string[];
 }

@@ -173,6 +173,12 @@ const methods = object({
   skipped: arrayOf(object({ estimand: text, why: text })),
 });
 
+const nothing = { keyHeads: texts, keyMlps: numbers, pass: flag };
+const controls = object({
+  self: object({ ...nothing, largest: numeric, at: text }),
+  untrained: object({ ...nothing, alpha: numeric, smallestP: numeric, accuracy: numeric }),
+});
+
 const experiment = object({
   name: text,
   title: text,
@@ -190,6 +196,7 @@ const experiment = object({
   circuit: optional(circuit),
   paths: optional(arrayOf(identify)),
   methods: optional(methods),
+  controls: optional(controls),
   notes: optional(texts),
   graph: optional(
     object({

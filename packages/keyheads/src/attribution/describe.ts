@@ -19,7 +19,8 @@ export function describe(spec: ModelSpec, measured: Measured, options: KeyOption
   const shares = layout(({ share }) => share, Number.NaN);
   const relative = layout(({ relativeLogit }) => relativeLogit, Number.NaN);
   const keys = selectKeys(candidates, options);
-  const p = options.significance && layout((candidate) => candidate.p ?? Number.NaN, Number.NaN);
+  const tested = candidates.some((candidate) => candidate.p !== undefined);
+  const p = tested && layout((candidate) => candidate.p ?? Number.NaN, Number.NaN);
   return {
     effect: effect.name,
     ...totals,

@@ -44,7 +44,8 @@ export function measure(
   if (effect.name === "normalised" && !real) throw noTotal();
   const { estimates, shares } = summarise(effect, effects, total, clusters, options);
   const seed = options.seed ?? 0;
-  const p = options.significance ? maxTSignFlip(effects, clusters, { seed }) : undefined;
+  const tested = options.significance !== undefined || options.pValues === true;
+  const p = tested ? maxTSignFlip(effects, clusters, { seed }) : undefined;
   const guardedBy = (some: Effect) =>
     reference.answer.filter((_, item) => some.guarded(numbers(reference, item), guard)).length;
   return {

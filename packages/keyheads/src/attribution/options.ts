@@ -82,6 +82,8 @@ export interface IdentifyOptions extends CallOptions, KeyOptions {
   readonly parts?: boolean;
   /** Of eap and eap-ig: how many edges to report, strongest first; 100. */
   readonly edges?: number;
+  /** Family-wise p-values of all senders (max-T), by whatever rule key heads are named. */
+  readonly pValues?: boolean;
   /** Bootstrap draws of the intervals; 1000. */
   readonly draws?: number;
   readonly seed?: number;

@@ -15,6 +15,7 @@ import type { ItemSet } from "../tasks/items.ts";
 import { topHeads } from "../tuning/draws.ts";
 import { parseHeads } from "../tuning/selection.ts";
 import { circuit } from "../validation/circuit.ts";
+import { controls } from "../validation/controls.ts";
 import { knockOut } from "../validation/knock-out.ts";
 import type { Scored } from "../validation/size-curve.ts";
 import { subsets } from "../validation/subsets.ts";
@@ -35,6 +36,8 @@ const mostParts = 8;
 const mostEdges = 80;
 /** Heads whose inputs are looked at. */
 const mostFedHeads = 3;
+/** An untrained copy of a larger model is not made on the way. */
+const mostCopiedParameters = 2e8;
 /** Bootstrap draws of their maps. */
 const pathDraws = 200;
 /** So many items show what feeds a head, and judge approximations. */
@@ -63,7 +66,7 @@ export async function ask(
   const { name, discover, test, control } = question;
   const attribute = (part: string, items: ItemSet, options: IdentifyOptions) =>
     stage(`${name}.${part}`, () => identify(model, items, { ...call, seed, ...options }));
-  const direct = await attribute("direct", discover, { onlyCorrect: true });
+  const direct = await attribute("direct", discover, { onlyCorrect: true, pValues: true });
   const heads = keyHeadsOf(direct);
   const activation = { method: "activation", onlyCorrect: true } as const;
   const equalLengths = discover.items.every(
@@ -90,8 +93,8 @@ export async function ask(
     knockOut(model, test, { ...removal, heads, random: 200 }),
   );
   const count = allHeads(model.spec).length;
-  const small = [1, 2, 3].reduce((sum, k) => sum + choose(count, k), 0) <= mostSubsets;
-  const everySubset = small
+  const few = [1, 2, 3].reduce((sum, k) => sum + choose(count, k), 0) <= mostSubsets;
+  const everySubset = few
     ? await stage(`${name}.subsets`, () => subsets(model, test, { ...removal, size: 3 }))
     : undefined;
   const proof = await attempt("The circuit was not weighed", () =>
@@ -132,6 +135,12 @@ export async function ask(
       }),
     ),
   );
+  const small = model.parameterCount <= mostCopiedParameters;
+  const negative = small
+    ? await stage(`${name}.controls`, () =>
+        controls(model, limited(discover, mostPathItems), { ...call, seed, draws: pathDraws }),
+      )
+    : undefined;
   const notes = [proof.note, byEdge.note, methods.note].filter((note) => note !== undefined);
   const attention = await stage(`${name}.attention`, () =>
     attentionByRole(model, test, { ...call, heads, seed }),
@@ -155,6 +164,7 @@ export async function ask(
     ...(byEdge.value && { graph: graphOf(byEdge.value) }),
     ...(paths.length > 0 && { paths }),
     ...(methods.value && { methods: methods.value }),
+    ...(negative && { controls: negative }),
     ...(notes.length > 0 && { notes }),
   };
 }

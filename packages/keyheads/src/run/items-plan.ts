@@ -5,6 +5,7 @@ import { answersOf } from "../evaluation/answers.ts";
 import type { Model } from "../model.ts";
 import { type Item, type ItemSet, readItems } from "../tasks/items.ts";
 import { type Split, splitOf } from "../tasks/splits.ts";
+import { checkDisjoint } from "../validation/split.ts";
 import { neutralText } from "./neutral-text.ts";
 import { evaluationClass, type RunPlan } from "./plan.ts";
 
@@ -34,6 +35,7 @@ export async function itemsPlan(
       `${file} has no items in the split ${name}; give lines "split": "discover", "dev" or "test", or more clusters`,
     );
   }
+  if (given) checkDisjoint([{ discovery: discover.items, evaluation: test.items }]);
   const text = await neutralText(model, undefined, options.seed);
   const classes = [
     evaluationClass("items", all.name, test.items, true),

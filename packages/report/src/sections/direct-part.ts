@@ -46,6 +46,7 @@ number says ${
   }.</p>
 ${facts(direct)}
 ${itemsNote(experiment, view)}
+${controlsNote(experiment)}
 <div class="${small ? "pair" : "stack"}">
 ${figure({
   // A map of many heads keeps its size and scrolls: one drawing serves both widths.
@@ -105,6 +106,21 @@ function itemsNote({ direct, directOnAll }: Experiment, view: EffectView): Html 
     directOnAll ? onAllText(view, effectView(directOnAll), directOnAll.items.used) : "",
   ];
   return text.some((t) => t !== "") ? html`<p class="note">${text.join(" ").trim()}</p>` : null;
+}
+
+/** Where nothing can be found, was nothing found? */
+function controlsNote({ controls }: Experiment): Html | null {
+  if (!controls) return null;
+  const { self, untrained } = controls;
+  const names = ({ keyHeads, keyMlps }: typeof self | typeof untrained) =>
+    list([...keyHeads, ...keyMlps.map((layer) => `MLP ${layer}`)]);
+  const ofSelf = self.pass
+    ? `With every prompt as its own counterfactual the largest effect is ${number(self.largest)}`
+    : `With every prompt as its own counterfactual ${names(self)} would be key: the method is at fault`;
+  const ofUntrained = untrained.pass
+    ? `in the same network with random weights no component is significant (smallest p ${number(untrained.smallestP, 2)})`
+    : `in the same network with random weights ${names(untrained)} would be significant, which happens by chance in one of ${count(1 / untrained.alpha)} controls`;
+  return html`<p class="note">Negative controls. ${ofSelf}; ${ofUntrained}.</p>`;
 }
 
 function onAllText(view: EffectView, onAll: EffectView, items: number | undefined): string {

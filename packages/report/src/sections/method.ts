@@ -39,6 +39,14 @@ export function method(run: RunResult): Part {
       "95 % cluster bootstrap: items that share their facts are drawn together. Intervals of shares divide the interval of the effect by the total effect.",
     ],
     [
+      "Discovery and evaluation",
+      "Components are found on one part of the items and tested on another; items that share their facts are all on one side.",
+    ],
+    [
+      "p (family-wise)",
+      "Max-T sign-flip test: the chance that the largest effect of all components would be as clear if signs of whole groups of items were drawn at random.",
+    ],
+    [
       "Knock-out",
       `Accuracy with components removed${knockout ? ` by ${knockout.ablation} ablation ${where(knockout.positions)}` : ""}. The random band removes as many random heads; the control is another task of the same form that should not suffer.`,
     ],

@@ -12,19 +12,23 @@ export function identifyText(result: IdentifyResult): string {
     fields([
       [
         "items",
-        `${items.used} used, ${items.dropped.length} dropped, ${validity.excluded} excluded`,
+        `${items.used} used, ${items.dropped.length} dropped, ${validity.excluded} excluded` +
+          (validity.incorrect ? `, ${validity.incorrect} answered wrongly` : ""),
       ],
       ["right on the prompt", percent(validity.referenceAccuracy)],
-      ["counterfactual still gives it", percent(validity.counterfactualStillC)],
+      [
+        "counterfactual still gives it",
+        `${percent(validity.counterfactualStillC)}, probability ${decimal(validity.counterfactualProbC)}`,
+      ],
       ["effect", `${result.effect}, ${result.method}, positions ${result.positions}`],
       ...(result.receivers ? [["into", result.receivers.join(", ")] as const] : []),
       ["prompt, counterfactual", `${decimal(result.reference)}, ${decimal(result.counterfactual)}`],
       ["total effect", decimal(result.totalEffect)],
     ]),
     "\n",
-    table(["head", "effect", "95 % interval", "share", ""], headRows(result, key)),
+    table(["head", ...columns(result)], headRows(result, key)),
     "\n",
-    table(["mlp", "effect", "95 % interval", "share", ""], mlpRows(result, keyMlps)),
+    table(["mlp", ...columns(result)], mlpRows(result, keyMlps)),
     ...edgeText(result),
     `\nkey heads: ${result.keyHeads.join(",") || "none"}\n`,
     `key MLPs: ${result.keyMlps.join(",") || "none"}\n`,
@@ -50,12 +54,13 @@ function headRows(result: IdentifyResult, key: ReadonlySet<string>): string[][] 
         effect,
         ci: result.headCI[layer]?.[head],
         share: result.headShares[layer]?.[head] ?? Number.NaN,
+        p: result.headP?.[layer]?.[head],
       })),
     )
     .filter(({ effect }) => Number.isFinite(effect))
     .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect))
     .slice(0, shown)
-    .map(({ name, effect, ci, share }) => row(name, effect, ci, share, key.has(name)));
+    .map(({ name, effect, ci, share, p }) => row(name, effect, ci, share, key.has(name), p));
 }
 
 function mlpRows(result: IdentifyResult, key: ReadonlySet<number>): string[][] {
@@ -66,9 +71,17 @@ function mlpRows(result: IdentifyResult, key: ReadonlySet<number>): string[][] {
     .slice(0, shown)
     .map(({ layer, effect }) => {
       const share = result.mlpShares[layer] ?? Number.NaN;
-      return row(String(layer), effect, result.mlpCI[layer], share, key.has(layer));
+      const p = result.mlpP?.[layer];
+      return row(String(layer), effect, result.mlpCI[layer], share, key.has(layer), p);
     });
 }
+
+/** With p where it was tested. */
+const columns = ({ headP }: IdentifyResult): string[] => [
+  ...["effect", "95 % interval", "share"],
+  ...(headP ? ["p"] : []),
+  "",
+];
 
 function row(
   name: string,
@@ -76,6 +89,11 @@ function row(
   ci: readonly [number, number] | undefined,
   share: number,
   isKey: boolean,
+  p: number | undefined,
 ): string[] {
-  return [name, decimal(effect), ci ? interval(ci) : "", percent(share), isKey ? "key" : ""];
+  return [
+    ...[name, decimal(effect), ci ? interval(ci) : "", percent(share)],
+    ...(p === undefined ? [] : [decimal(p)]),
+    isKey ? "key" : "",
+  ];
 }
