@@ -1,5 +1,5 @@
 // Pretraining from the command line: a whole small run, killed and resumed.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { tinyConfig } from "../pretraining/tiny-config.ts";
@@ -22,6 +22,22 @@ const rows = (folder: string) =>
     .split("\n")
     .map((line) => ({ ...(JSON.parse(line) as { step: number }), seconds: 0 }));
 const weights = (folder: string) => readFileSync(join(folder, "model.safetensors"));
+
+test("--dry-run plans and writes nothing", async () => {
+  const { file, folder } = written(all);
+  const args = ["pretrain", file, "--out", join(folder, "out"), "--dry-run", "--threads", "2"];
+  const { plan, ...shared } = await json(args);
+  expect(shared).toMatchObject({ dryRun: true, parameters: 24240, tokens: 30 * 4 * 48 });
+  // Weights in f32, and at the least gradients and two moments beside them.
+  const { weightBytes, peakBytes, seconds } = plan as Record<string, number>;
+  expect(weightBytes).toBeGreaterThanOrEqual(4 * 24240);
+  expect(peakBytes).toBeGreaterThan(4 * (weightBytes as number));
+  expect(seconds).toBeGreaterThan(0);
+  const { stdout } = await keyheads(...args);
+  expect(stdout).toMatch(/^24,240 parameters, 5,760 tokens\n/);
+  expect(stdout).toMatch(/nothing was computed\n$/);
+  expect(readdirSync(folder)).toEqual(["config.json"]);
+});
 
 test("a run that is killed and resumed gives the bits and the metrics of one that was not", async () => {
   const { file, folder } = written(all);

@@ -125,14 +125,23 @@ export function gradientStep(runs: number, spec: ModelSpec, lengths: readonly nu
   };
 }
 
+export interface Training {
+  /** Of one update. */
+  readonly tokens: number;
+  readonly updates: number;
+  readonly trained: number;
+  /** Tokens of a sequence; 32. */
+  readonly sequence?: number;
+}
+
 /** Updates of `trained` parameters; backward costs twice a forward run. */
 export function trainingStep(
   what: string,
   spec: ModelSpec,
-  { tokens, updates, trained }: { tokens: number; updates: number; trained: number },
+  { tokens, updates, trained, sequence = 32 }: Training,
 ): Step {
   const flops = 3 * updates * tokens * (tokenFlops(spec) + 2 * spec.dModel * spec.vocab);
-  const length = Math.min(32, spec.context, tokens);
+  const length = Math.min(sequence, spec.context, tokens);
   const lengths = new Array<number>(Math.ceil(tokens / Math.max(length, 1))).fill(length);
   return {
     what,

@@ -94,8 +94,12 @@ export function availableDtype({
   return dtype;
 }
 
-function dryRunOutput(shared: object, plan: Plan, values: ModelValues): CommandOutput {
-  const { memoryBudget } = values;
+/** What --dry-run prints: the plan, and exit code 4 where a memory budget is not enough. */
+export function dryRunOutput(
+  shared: object,
+  plan: Plan,
+  { memoryBudget }: Partial<Pick<ModelValues, "memoryBudget">> = {},
+): CommandOutput {
   const fits = memoryBudget === undefined || plan.peakBytes <= memoryBudget;
   return {
     data: { ...shared, dryRun: true, plan: { ...plan, memoryBudget: memoryBudget ?? null, fits } },

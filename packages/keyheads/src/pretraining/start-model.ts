@@ -2,7 +2,7 @@
 // of one, and the tokenizer.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { writeSafetensors } from "../load/write-safetensors.ts";
+import { type TensorToWrite, writeSafetensors } from "../load/write-safetensors.ts";
 import { writeWhole } from "../run/write-whole.ts";
 import { bfloatBits } from "../save/encode.ts";
 import { rng } from "../statistics/rng.ts";
@@ -19,10 +19,24 @@ export async function writeStartModel(
   config: PretrainConfig,
   tokenizer: object,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const json = (value: object) => `${JSON.stringify(value, null, 1)}\n`;
+  await writeWeights(folder, config, (name, shape) => initial(name, shape, config.seed));
   await writeWhole(join(folder, "tokenizer.json"), json(tokenizer));
   await writeWhole(join(folder, "tokenizer_config.json"), json(tokenizerConfig));
+}
+
+/** The same without a tokenizer and with weights of zero: enough to plan a run with. */
+export async function writeBlankModel(folder: string, config: PretrainConfig): Promise<void> {
+  await writeWeights(folder, config, (_, shape) => zeros(2 * sizeOf(shape)));
+}
+
+const json = (value: object) => `${JSON.stringify(value, null, 1)}\n`;
+
+async function writeWeights(
+  folder: string,
+  config: PretrainConfig,
+  dataOf: (name: string, shape: readonly number[]) => TensorToWrite["data"],
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
   await writeWhole(join(folder, "config.json"), json(llamaConfig(config)));
   await writeSafetensors(
     join(folder, "model.safetensors"),
@@ -30,10 +44,19 @@ export async function writeStartModel(
       name,
       dtype: "BF16" as const,
       shape,
-      data: initial(name, shape, config.seed),
+      data: dataOf(name, shape),
     })),
   );
 }
+
+function zeros(bytes: number): () => Iterable<Uint8Array> {
+  return function* () {
+    const piece = new Uint8Array(2 ** 20);
+    for (let left = bytes; left > 0; left -= piece.length) yield piece.subarray(0, left);
+  };
+}
+
+const sizeOf = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
 
 /** config.json as transformers writes it for LLaMA. */
 export function llamaConfig({ model, tokenizer }: PretrainConfig) {
@@ -83,7 +106,7 @@ function shapes({ model, tokenizer }: PretrainConfig): Map<string, number[]> {
 
 /** A vector of ones, or a matrix of normal numbers (Box and Muller 1958). */
 function initial(name: string, shape: readonly number[], seed: number): Uint8Array {
-  const size = shape.reduce((product, n) => product * n, 1);
+  const size = sizeOf(shape);
   const random = rng(hash(seed, "start", name));
   const view = new DataView(new ArrayBuffer(2 * size));
   for (let i = 0; i < size; ++i) {

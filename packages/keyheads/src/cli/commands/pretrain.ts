@@ -8,8 +8,9 @@ import type { Probe } from "../../pretraining/probe.ts";
 import { outputFolder } from "../../save/output-folder.ts";
 import type { Cli } from "../cli.ts";
 import { defineCommand, option } from "../command.ts";
-import { force, optional } from "../options.ts";
+import { force, modelOptions, optional } from "../options.ts";
 import { refuseExisting } from "../output-file.ts";
+import { planPretraining } from "../plan-pretrain.ts";
 import { peakBytes, secondsSince } from "../session.ts";
 import { count } from "../table.ts";
 import { trainingProgress } from "../training.ts";
@@ -36,11 +37,13 @@ export const command = defineCommand({
       "continue from the checkpoint in this folder",
       text().optional(),
     ),
+    dryRun: modelOptions.dryRun,
     force,
   },
   async run(values, cli) {
     const start = performance.now();
     const config = await readPretrainConfig(values.target);
+    if (values.dryRun) return await planPretraining(config, values.threads);
     const folder = values.resume ?? `${values.out}.pretraining`;
     refuseExisting(values.out, values.force);
     if (values.resume === undefined && existsSync(folder)) {
