@@ -114,14 +114,32 @@ struct Field {
     }
     return {narrow ? static_cast<void*>(short_lines.data()) : lines.data(), rows, cols, storage};
   }
+  // What an op was given for a weight, as it is now.
+  T stored(int64_t r, int64_t c) {
+    const auto i = static_cast<size_t>(r * cols + c);
+    if (!lines.empty()) return static_cast<T>(lines[i]);
+    if (!short_lines.empty()) {
+      return static_cast<T>(Bf16Pair::widen(uint32_t{short_lines[i]} << 16));
+    }
+    if (pairs.empty()) return panels().at(r, c);
+    return static_cast<T>(read_element(Panels<Bf16Pair>{pairs.data(), rows, cols}, r, c));
+  }
+  void store(int64_t r, int64_t c, float value) {
+    const auto i = static_cast<size_t>(r * cols + c);
+    if (!lines.empty()) {
+      lines[i] = value;
+    } else if (!short_lines.empty()) {
+      short_lines[i] = static_cast<uint16_t>(round_to_bf16(value));
+    } else if (!pairs.empty()) {
+      write_element(Panels<Bf16Pair>{pairs.data(), rows, cols}, r, c, value);
+    } else {
+      panels().at(r, c) = static_cast<T>(value);
+    }
+  }
   // What the device made of a weight, back into the panels.
   void collect() {
     for (int64_t r = 0; r < rows && (!lines.empty() || !short_lines.empty()); ++r) {
-      for (int64_t c = 0; c < cols; ++c) {
-        const auto i = static_cast<size_t>(r * cols + c);
-        panels().at(r, c) = static_cast<T>(
-            lines.empty() ? Bf16Pair::widen(uint32_t{short_lines[i]} << 16) : lines[i]);
-      }
+      for (int64_t c = 0; c < cols; ++c) panels().at(r, c) = stored(r, c);
     }
   }
   Weight<T> narrowed() {

@@ -16,7 +16,9 @@
 //                                                      inputs of that row change by up to step
 //   void reference(const Shape&, Buffers<double>&)     the outputs, by the plain formula
 //   void each(Report&, Isa, const Shape&)              whatever else must hold of a shape
+//   void each_on(Report&, Context&, const Shape&)      and holds of a device too
 //   void extra(Report&)                                and apart from the shapes
+//   void extra_on(Report&, Context&)                   and holds of a device too
 //   Shape random_shape(Random&)                        for --fuzz
 //   void perf(const Perf&)
 // With --device a case is run there in float, against double on the CPU, and twice for equal bits.
@@ -57,6 +59,18 @@ inline double size_of(Field<double>& f) {
   }
   return count == 0 ? 1 : std::sqrt(sum / static_cast<double>(count));
 }
+
+// While it lives, tensors are made for a device, on which `ctx` runs.
+struct OnDevice {
+  OnDevice(Device& device, Isa isa) : ctx(context(isa, 1)) {
+    ctx.device = &device;
+    device_of_tensors = &device;
+  }
+  ~OnDevice() { device_of_tensors = nullptr; }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+  mutable Context ctx;
+};
 
 template <class D>
 class OpCase {
@@ -100,18 +114,19 @@ class OpCase {
     compare("device against double", got, exact, allowed,
             {Role::out, Role::saved, Role::inout, Role::sets, Role::adds});
     same_bits("device, called again,", 1, got, std::move(again));
+    if constexpr (requires(Context & ctx) { d_.each_on(report_, ctx, shape_); }) {
+      const OnDevice on(device, isa_);
+      d_.each_on(report_, on.ctx, shape_);
+    }
   }
 
  private:
   Buffers<float> call_on(Device& device) {
-    device_of_tensors = &device;
+    const OnDevice on(device, isa_);
     Buffers<float> b = fresh<float>();
-    Context ctx = context(isa_, 1);
-    ctx.device = &device;
-    d_.forward(ctx, shape_, b);
-    if constexpr (HasBackward<D>) d_.backward(ctx, shape_, b);
+    d_.forward(on.ctx, shape_, b);
+    if constexpr (HasBackward<D>) d_.backward(on.ctx, shape_, b);
     device.synchronize();
-    device_of_tensors = nullptr;
     for (auto& [name, f] : b.fields()) f.collect();
     return b;
   }
@@ -265,6 +280,10 @@ void run_case(Report& report, const Shape& shape) {
   for (const Isa isa : supported_isas()) {
     OpCase<D>(report, shape, isa).run(reference);
     if constexpr (requires { d.each(report, isa, shape); }) d.each(report, isa, shape);
+    if constexpr (requires(Context & ctx) { d.each_on(report, ctx, shape); }) {
+      Context ctx = context(isa, 2);
+      d.each_on(report, ctx, shape);
+    }
   }
 }
 
@@ -276,10 +295,22 @@ bool register_op() {
     D d;
     for (const Shape& shape : d.shapes()) run_case<D>(report, shape);
     if constexpr (requires { d.extra(report); }) d.extra(report);
+    if constexpr (requires(Context & ctx) { d.extra_on(report, ctx); }) {
+      for (const Isa isa : supported_isas()) {
+        Context ctx = context(isa, 1);
+        d.extra_on(report, ctx);
+      }
+    }
   };
   test.on_device = [](Report& report, Device& device) {
     D d;
-    for (const Shape& shape : d.shapes()) OpCase<D>(report, shape, detect_isa()).run_on(device);
+    for (const Shape& shape : d.shapes()) {
+      OpCase<D>(report, shape, detect_isa()).run_on(device);
+    }
+    if constexpr (requires(Context & ctx) { d.extra_on(report, ctx); }) {
+      const OnDevice on(device, detect_isa());
+      d.extra_on(report, on.ctx);
+    }
   };
   if constexpr (requires(Random & random) { d.random_shape(random); }) {
     test.fuzz = [](Report& report, Random& random) {

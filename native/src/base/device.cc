@@ -75,9 +75,13 @@ cuda::OpFunction Device::find(const char* op) {
   return function;
 }
 
-bool Device::has(const char* op) { return find(op) != nullptr; }
+bool Device::has(const char* op) {
+  const std::lock_guard lock(running_);
+  return find(op) != nullptr;
+}
 
 void Device::run(const char* op, const void* args) {
+  const std::lock_guard lock(running_);
   const cuda::OpFunction function = find(op);
   if (!function) fail("DEVICE_FAILED", "the CUDA library has no op ", op);
   check(function(queue_, args));

@@ -1,5 +1,5 @@
 // A device that ops run on, behind a library that is opened when somebody asks for it
-// (cuda/api.h). Engine thread only, except for its memory.
+// (cuda/api.h). Engine thread only, except for its memory and for ops, which wait for each other.
 #pragma once
 #include <memory>
 #include <mutex>
@@ -49,6 +49,7 @@ class Device : public MemorySource {
   void* library_;
   const cuda::DeviceApi* api_;
   cuda::Queue* queue_;
+  std::mutex running_;
   std::unordered_map<const void*, cuda::OpFunction> ops_;  // by the address of their name
 };
 

@@ -61,6 +61,12 @@ void Queue::upload_bytes(void* to, const void* host, size_t bytes) {
   check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream), "upload");
 }
 
+void Queue::upload_lines(void* to, const void* host, size_t bytes, size_t step, size_t lines) {
+  if (bytes == step || lines == 1) return upload_bytes(to, host, bytes * lines);
+  check(cudaMemcpy2DAsync(to, bytes, host, step, bytes, lines, cudaMemcpyHostToDevice, stream),
+        "upload");
+}
+
 void Queue::download_bytes(void* host, const void* from, size_t bytes) {
   check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream), "download");
   check(cudaStreamSynchronize(stream), "download");

@@ -12,6 +12,9 @@ namespace keyheads::cuda {
 
 struct Lt;  // cuBLASLt, where it was found (cuda/gemm.h)
 
+// Throws what CUDA says.
+void check(cudaError_t status, const char* what);
+
 struct Queue {
   explicit Queue(int device) : ordinal(device) {}
   Queue(const Queue&) = delete;
@@ -37,6 +40,8 @@ struct Queue {
     download_bytes(host, from, static_cast<size_t>(count) * sizeof(T));
   }
   void upload_bytes(void* to, const void* host, size_t bytes);
+  // `lines` of `bytes` each, which begin `step` bytes apart; dense then.
+  void upload_lines(void* to, const void* host, size_t bytes, size_t step, size_t lines);
   void download_bytes(void* host, const void* from, size_t bytes);
 
   // Called around every op.
@@ -59,8 +64,6 @@ struct Queue {
   size_t used_ = 0;  // of all pieces, in their order
 };
 
-// Throws what CUDA says.
-void check(cudaError_t status, const char* what);
 // After a launch.
 inline void check_launch(const char* op) { check(cudaGetLastError(), op); }
 
@@ -68,6 +71,7 @@ inline void check_launch(const char* op) { check(cudaGetLastError(), op); }
 template <class Work>
 const char* guarded(Queue& queue, const Work& work) {
   try {
+    check(cudaSetDevice(queue.ordinal), "device");  // of the calling thread
     queue.begin_op();
     work();
     return nullptr;

@@ -8,11 +8,11 @@ enum class Stored : uint8_t { f32, f64, f16, bf16 };
 
 // W[row0 + r, col0 + c] = number r * row_step + c * col_step of `data`, converted and rounded as W
 // is stored. One of the steps is 1; col0 is even. On the calling thread: a file is packed piece by
-// piece, by many threads.
+// piece, by many threads, also to a device.
 template <class T>
 struct PackStored {
   Weight<T> w;       // (N, K)  =, in the given rows and columns
-  const void* data;  // numbers of `type`, at any alignment
+  const void* data;  // host; numbers of `type`, at any alignment
   Stored type;
   int64_t row_step, col_step;
   int64_t row0, rows, col0, cols;
@@ -23,7 +23,7 @@ struct PackStored {
 template <class T>
 struct ConvertStored {
   T* y;              // (count)  =
-  const void* data;  // numbers of `type`, at any alignment
+  const void* data;  // host; numbers of `type`, at any alignment
   Stored type;
   Storage storage;
   int64_t count;

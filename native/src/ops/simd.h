@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "base/view.h"
+#include "ops/mul_add.h"
 
 #if defined(__aarch64__)
 #include "ops/simd_neon.h"
@@ -23,17 +23,6 @@
 
 namespace keyheads::ops {
 namespace {
-
-// a * b + c: fused (rounded once) wherever Simd::fma is.
-template <class T>
-KEYHEADS_INLINE T mul_add(T a, T b, T c) {
-#if defined(__FMA__) || defined(__aarch64__)
-  if constexpr (sizeof(T) == 4) return __builtin_fmaf(a, b, c);
-  return __builtin_fma(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
 
 template <class T>
 KEYHEADS_INLINE T* align_up(T* p) {

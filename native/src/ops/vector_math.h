@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "ops/activation.h"
-#include "ops/simd.h"
+#include "ops/mul_add.h"
 
 namespace keyheads::ops {
 namespace {

@@ -58,12 +58,12 @@ struct CopyBlocksCase {
     }
   }
   // Rows side by side are one piece.
-  void each(Report& report, Isa isa, const Shape& s) const {
+  void each_on(Report& report, Context& ctx, const Shape& s) const {
     const int64_t n = s[0] * s[2];
-    std::vector<float> x(static_cast<size_t>(n)), y(x.size() + 1, -1);
+    Memory<float> x(static_cast<size_t>(n)), y(x.size() + 1, -1);
     for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
-    Context ctx = context(isa, 2);
     ops::copy_rows<float>(ctx, {y.data(), s[0], s[2], s[2]}, {x.data(), s[0], s[2], s[2]});
+    if (ctx.device) ctx.device->synchronize();
     if (!std::equal(x.begin(), x.end(), y.begin()) || y.back() != -1) {
       report.fail("rows without gaps");
     }
@@ -100,11 +100,11 @@ struct SumBlocksCase {
     }
   }
   // In ascending blocks, not in any order.
-  void extra(Report& report) const {
-    Context ctx = context(detect_isa(), 1);
-    const float x[3] = {1e8f, 1, -1e8f};
-    float y[1];
-    ops::sum_blocks(ctx, ops::SumBlocks<float>{.y = {y, 1, 1, 1}, .x = {x, 1, 3, 3}});
+  void extra_on(Report& report, Context& ctx) const {
+    const Memory<float> x{1e8f, 1, -1e8f};
+    Memory<float> y(1);
+    ops::sum_blocks(ctx, ops::SumBlocks<float>{.y = {y.data(), 1, 1, 1}, .x = {x.data(), 1, 3, 3}});
+    if (ctx.device) ctx.device->synchronize();
     if (y[0] != (1e8f + 1.0f) - 1e8f) report.fail("blocks are not summed in ascending order");
   }
 };

@@ -38,13 +38,13 @@ struct AddCase {
     }
   }
   // y may be a
-  void extra(Report& report) const {
+  void extra_on(Report& report, Context& ctx) const {
     Buffers<float> b;
     declare({5, 33}, b);
     b.inout("x", 5, 33);
-    Context ctx = context(detect_isa(), 1);
     ops::add(ctx, ops::Add<float>{.y = b["y"], .a = b["x"], .b = b["b"]});
     ops::add(ctx, ops::Add<float>{.y = b["x"], .a = b["x"], .b = b["b"]});
+    if (ctx.device) ctx.device->synchronize();
     for (int64_t r = 0; r < 5; ++r) {
       if (std::memcmp(b["x"].row(r), b["y"].row(r), 33 * sizeof(float)) != 0) {
         report.fail("y = a differs in place");
@@ -214,13 +214,12 @@ struct EqualRowsCase {
     for (int64_t r = 0; r + 1 < s[0]; ++r) b.ptr("equal")[r] = r % 2 == 0 ? 1 : 0;
   }
   // Bits, not numbers: NaN equals itself, and the zeros differ.
-  void extra(Report& report) const {
-    Context ctx = context(detect_isa(), 1);
-    const float x[4] = {NAN, NAN, 0.0f, -0.0f};
+  void extra_on(Report& report, Context& ctx) const {
+    const Memory<float> x{NAN, NAN, 0.0f, -0.0f};
     const int32_t a[2] = {0, 2}, b[2] = {1, 3};
     int32_t equal[2] = {-1, -1};
-    ops::equal_rows(
-        ctx, ops::EqualRows<float>{.equal = equal, .x = {x, 4, 1, 1}, .a = a, .b = b, .count = 2});
+    ops::equal_rows(ctx, ops::EqualRows<float>{
+                             .equal = equal, .x = {x.data(), 4, 1, 1}, .a = a, .b = b, .count = 2});
     if (equal[0] != 1 || equal[1] != 0) report.fail("rows are compared as numbers");
   }
 };

@@ -53,10 +53,8 @@ struct CrossEntropyCase {
     }
   }
   // dlogits may be logits
-  void extra(Report& report) const {
-    for (const Isa isa : supported_isas()) {
-      const Shape s = {7, 130};
-      Context ctx = context(isa, 1);
+  void extra_on(Report& report, Context& ctx) const {
+    for (const Shape& s : {Shape{7, 130}, Shape{2, 1500}}) {
       Buffers<float> b;
       declare(s, b);
       backward(ctx, s, b);
@@ -66,8 +64,9 @@ struct CrossEntropyCase {
                                                        .logits = logits,
                                                        .targets = b.ints("targets"),
                                                        .weights = b.ptr("dloss")});
+      if (ctx.device) ctx.device->synchronize();
       for (int64_t r = 0; r < s[0]; ++r) {
-        if (std::memcmp(logits.row(r), b["dlogits"].row(r), 130 * sizeof(float)) != 0) {
+        if (std::memcmp(logits.row(r), b["dlogits"].row(r), s[1] * sizeof(float)) != 0) {
           report.fail("dlogits = logits differs in place");
         }
       }
@@ -107,12 +106,11 @@ struct RowSummaryCase {
 
   // The lowest index of the largest entry, wherever the ties are.
   template <class T>
-  void check_argmax(Report& report, Isa isa) const {
-    Context ctx = context(isa, 1);
+  void check_argmax(Report& report, Context& ctx) const {
     Random random("argmax");
-    for (const int64_t n : {1, 2, 7, 8, 15, 16, 17, 33, 64, 65, 200}) {
-      for (int trial = 0; trial < 40; ++trial) {
-        std::vector<T> row;
+    for (const int64_t n : {1, 2, 7, 8, 15, 16, 17, 33, 64, 65, 200, 1100}) {
+      for (int trial = 0; trial < (n > 1000 ? 4 : 40); ++trial) {
+        Memory<T> row;
         for (int64_t i = 0; i < n; ++i) row.push_back(static_cast<T>(random.below(5)) - T(3));
         int32_t index = -1;
         ops::row_summary(ctx, ops::RowSummary<T>{.argmax = &index,
@@ -120,7 +118,7 @@ struct RowSummaryCase {
                                                  .logits = Mat<T>{row.data(), 1, n, n}});
         const auto want = std::max_element(row.begin(), row.end()) - row.begin();
         if (index != want) {
-          report.fail(std::string(isa_name(isa)) + " argmax of " + std::to_string(n) + ": " +
+          report.fail(std::string(isa_name(ctx.isa)) + " argmax of " + std::to_string(n) + ": " +
                       std::to_string(index) + ", expected " + std::to_string(want));
         }
       }
@@ -128,8 +126,30 @@ struct RowSummaryCase {
   }
   void extra(Report& report) const {
     for (const Isa isa : supported_isas()) {
-      check_argmax<float>(report, isa);
-      check_argmax<double>(report, isa);
+      Context ctx = context(isa, 1);
+      check_argmax<double>(report, ctx);
+    }
+  }
+  void extra_on(Report& report, Context& ctx) const {
+    check_argmax<float>(report, ctx);
+    check_infinite(report, ctx);
+  }
+  // What is impossible adds nothing; of a row of it alone the first is the largest.
+  void check_infinite(Report& report, Context& ctx) const {
+    Memory<float> x(1100, -INFINITY);
+    int32_t argmax[2];
+    float total[2];
+    for (const int64_t n : {3, 70, 1100}) {
+      x[static_cast<size_t>(n - 1)] = 2;
+      ops::row_summary(ctx,
+                       ops::RowSummary<float>{
+                           .argmax = argmax, .logsumexp = total, .logits = {x.data(), 1, n, n}});
+      if (argmax[0] != n - 1 || total[0] != 2) report.fail("a row of one possible entry");
+      x[static_cast<size_t>(n - 1)] = -INFINITY;
+      ops::row_summary(ctx,
+                       ops::RowSummary<float>{
+                           .argmax = argmax, .logsumexp = nullptr, .logits = {x.data(), 1, n, n}});
+      if (argmax[0] != 0) report.fail("a row of no possible entry");
     }
   }
   void perf(const Perf& p) const {

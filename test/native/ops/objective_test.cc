@@ -65,13 +65,15 @@ struct WeighColumnsCase {
     }
   }
   // In double: a float would lose the small term.
-  void extra(Report& report) const {
-    Context ctx = context(detect_isa(), 1);
-    const float x[3] = {1e8f, 1, -1e8f}, weights[3] = {1, 1, 1};
+  void extra_on(Report& report, Context& ctx) const {
+    const Memory<float> x{1e8f, 1, -1e8f};
+    const float weights[3] = {1, 1, 1};
     double sum = 0;
-    ops::weigh_columns(
-        ctx, ops::WeighColumns<float>{
-                 .sums = &sum, .x = {x, 1, 3, 3}, .ids = nullptr, .weights = weights, .width = 3});
+    ops::weigh_columns(ctx, ops::WeighColumns<float>{.sums = &sum,
+                                                     .x = {x.data(), 1, 3, 3},
+                                                     .ids = nullptr,
+                                                     .weights = weights,
+                                                     .width = 3});
     if (sum != 1) report.fail("the sum is not in double");
   }
 };

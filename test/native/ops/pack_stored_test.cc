@@ -81,7 +81,7 @@ double nearest_bf16(double x) {
 }
 
 template <class T>
-void check(Report& report, Isa isa, Storage storage, Stored type, bool columns, int64_t n,
+void check(Report& report, Context& ctx, Storage storage, Stored type, bool columns, int64_t n,
            int64_t k) {
   report.count_case();
   const bool half = storage == Storage::bf16;
@@ -94,7 +94,6 @@ void check(Report& report, Isa isa, Storage storage, Stored type, bool columns, 
   Weight<T> w{nullptr, n, k, storage};
   Memory<uint32_t> memory(static_cast<size_t>(w.bytes()) / 4 + 16, 0x40e040e0u);
   w.data = memory.data();
-  Context ctx = context(isa, 1);
   // in pieces that begin off the panels: rows [0, cut) are stored rows 3 .., the rest 5 ..
   const int64_t cut = n / 3, col_cut = k / 2 / 2 * 2;
   for (const auto& [begin, end] : {std::pair<int64_t, int64_t>(0, cut), {cut, n}}) {
@@ -112,9 +111,15 @@ void check(Report& report, Isa isa, Storage storage, Stored type, bool columns, 
                                                .cols = c1 - c0});
     }
   }
-  const std::string where = std::string(isa_name(isa)) + " type " +
+  const std::string where = std::string(ctx.device ? "device" : isa_name(ctx.isa)) + " type " +
                             std::to_string(static_cast<int>(type)) + (columns ? " columns " : " ") +
                             std::to_string(n) + "x" + std::to_string(k);
+  const bool lines = ctx.device != nullptr;  // without panels
+  if (lines) ctx.device->synchronize();
+  const auto* const halves = reinterpret_cast<const uint16_t*>(memory.data());
+  const auto in_lines = [&](int64_t i) {
+    return File::widened(half ? uint32_t{halves[i]} << 16 : memory[static_cast<size_t>(i)]);
+  };
   w.visit([&](const auto& panels) {
     for (int64_t r = 0; r < n; ++r) {
       for (int64_t c = 0; c < k; ++c) {
@@ -122,37 +127,38 @@ void check(Report& report, Isa isa, Storage storage, Stored type, bool columns, 
         const int64_t at = columns ? c * stored_rows + index : index * k + c;
         const double value = file.values[static_cast<size_t>(at)];
         const double want = half ? nearest_bf16(value) : static_cast<double>(static_cast<T>(value));
-        const double got = read_element(panels, r, c);
+        const double got = lines ? in_lines(r * k + c) : read_element(panels, r, c);
         if (std::isnan(want) ? !std::isnan(got)
                              : got != want || std::signbit(got) != std::signbit(want)) {
           return report.fail(where + ": " + std::to_string(got) + " where the file has " +
                              std::to_string(value));
         }
       }
-      if (half && k % 2 == 1 && read_element(panels, r, k) != 0) {
+      if (!lines && half && k % 2 == 1 && read_element(panels, r, k) != 0) {
         return report.fail(where + ": a number without neighbour has no zero beside it");
       }
     }
   });
-  for (size_t i = static_cast<size_t>(w.bytes()) / 4; i < memory.size(); ++i) {
-    if (memory[i] != 0x40e040e0u) return report.fail(where + ": wrote behind the weight");
+  const int64_t begin = lines ? n * k * (half ? 2 : 4) : w.bytes();
+  for (int64_t i = begin / 2; i < std::ssize(memory) * 2; ++i) {
+    if (halves[i] != 0x40e0u) return report.fail(where + ": wrote behind the weight");
   }
 }
 
 // Row by row, what the weight holds.
 template <class T>
-void check_conversion(Report& report, Isa isa, Storage storage, Stored type, int64_t count) {
+void check_conversion(Report& report, Context& ctx, Storage storage, Stored type, int64_t count) {
   report.count_case();
   const File file(type, count);
   std::vector<char> shifted(file.bytes.size() + 1);  // off alignment
   std::copy(file.bytes.begin(), file.bytes.end(), shifted.begin() + 1);
-  std::vector<T> got(static_cast<size_t>(count) + 1, T(7));
-  Context ctx = context(isa, 1);
+  Memory<T> got(static_cast<size_t>(count) + 1, T(7));
   ops::convert_stored(ctx, ops::ConvertStored<T>{.y = got.data(),
                                                  .data = shifted.data() + 1,
                                                  .type = type,
                                                  .storage = storage,
                                                  .count = count});
+  if (ctx.device) ctx.device->synchronize();
   for (int64_t i = 0; i < count; ++i) {
     const double value = file.values[static_cast<size_t>(i)];
     const double want =
@@ -160,7 +166,7 @@ void check_conversion(Report& report, Isa isa, Storage storage, Stored type, int
     const auto found = static_cast<double>(got[static_cast<size_t>(i)]);
     if (std::isnan(want) ? !std::isnan(found)
                          : found != want || std::signbit(found) != std::signbit(want)) {
-      return report.fail(std::string(isa_name(isa)) + " conversion of type " +
+      return report.fail(std::string(isa_name(ctx.isa)) + " conversion of type " +
                          std::to_string(static_cast<int>(type)) + ": " + std::to_string(found) +
                          " where the file has " + std::to_string(value));
     }
@@ -168,33 +174,41 @@ void check_conversion(Report& report, Isa isa, Storage storage, Stored type, int
   if (got.back() != T(7)) report.fail("a conversion wrote behind its numbers");
 }
 
-void check_all(Report& report) {
-  for (const Isa isa : supported_isas()) {
-    for (const Stored type : {Stored::f32, Stored::f64, Stored::f16, Stored::bf16}) {
-      for (const int64_t count : {1, 15, 64, 1001}) {
-        check_conversion<float>(report, isa, Storage::full, type, count);
-        check_conversion<float>(report, isa, Storage::bf16, type, count);
-        check_conversion<double>(report, isa, Storage::full, type, count);
-      }
-      for (const bool columns : {false, true}) {
-        for (const auto& [n, k] : {std::pair<int64_t, int64_t>(1, 1),
-                                   {3, 2},
-                                   {64, 64},
-                                   {65, 33},
-                                   {130, 257},
-                                   {70, 130},
-                                   {200, 15}}) {
-          check<float>(report, isa, Storage::full, type, columns, n, k);
-          check<float>(report, isa, Storage::bf16, type, columns, n, k);
-          check<double>(report, isa, Storage::full, type, columns, n, k);
-        }
+void check_on(Report& report, Context& ctx) {
+  for (const Stored type : {Stored::f32, Stored::f64, Stored::f16, Stored::bf16}) {
+    for (const int64_t count : {1, 15, 64, 1001}) {
+      check_conversion<float>(report, ctx, Storage::full, type, count);
+      check_conversion<float>(report, ctx, Storage::bf16, type, count);
+      if (!ctx.device) check_conversion<double>(report, ctx, Storage::full, type, count);
+    }
+    for (const bool columns : {false, true}) {
+      for (const auto& [n, k] : {std::pair<int64_t, int64_t>(1, 1),
+                                 {3, 2},
+                                 {64, 64},
+                                 {65, 33},
+                                 {130, 257},
+                                 {70, 130},
+                                 {200, 15}}) {
+        check<float>(report, ctx, Storage::full, type, columns, n, k);
+        check<float>(report, ctx, Storage::bf16, type, columns, n, k);
+        if (!ctx.device) check<double>(report, ctx, Storage::full, type, columns, n, k);
       }
     }
   }
 }
+void check_all(Report& report) {
+  for (const Isa isa : supported_isas()) {
+    Context ctx = context(isa, 1);
+    check_on(report, ctx);
+  }
+}
+void check_device(Report& report, Device& device) {
+  const OnDevice on(device, detect_isa());
+  check_on(report, on.ctx);
+}
 
 [[maybe_unused]] const bool registered =
-    add_op_test({.name = "pack_stored", .test = check_all, .perf = {}});
+    add_op_test({.name = "pack_stored", .test = check_all, .perf = {}, .on_device = check_device});
 
 }  // namespace
 }  // namespace keyheads::test

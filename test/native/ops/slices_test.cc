@@ -48,21 +48,22 @@ struct ReadSliceCase {
     }
   }
   // A master that rounds to the weight is what was rounded; another one is out of date.
-  void each(Report& report, Isa isa, const Shape& s) const {
+  void each_on(Report& report, Context& ctx, const Shape& s) const {
     if (storage == Storage::full) return;
     Buffers<float> b;
     declare(s, b);
     const Weight<float> w = b.weight("w");
-    std::vector<float> masters, want;
+    Memory<float> masters;
+    std::vector<float> want;
     for (int64_t i = 0; i < s[3] * s[5]; ++i) {
-      const float stored = read_element(w.bf16(), s[2] + i / s[5], s[4] + i % s[5]);
+      const float stored = b.field("w").stored(s[2] + i / s[5], s[4] + i % s[5]);
       masters.push_back(i % 3 == 0 ? stored + 1 : stored * (1 + 1e-4f));
       want.push_back(i % 3 == 0 ? stored : masters.back());
     }
-    Context ctx = context(isa, 2);
     ops::read_slice(ctx,
                     ops::ReadSlice<float>{
                         .out = b["out"], .w = w, .n0 = s[2], .k0 = s[4], .master = masters.data()});
+    if (ctx.device) ctx.device->synchronize();
     for (int64_t i = 0; i < s[3] * s[5]; ++i) {
       if (b["out"].row(i / s[5])[i % s[5]] != want[i]) return report.fail("a master's value");
     }
@@ -93,23 +94,24 @@ struct WriteSliceCase {
     }
   }
   // As bfloat16: rounded in the slice, the same bits outside.
-  void each(Report& report, Isa isa, const Shape& s) const {
+  void each_on(Report& report, Context& ctx, const Shape& s) const {
     if (storage == Storage::full) return;
     Buffers<float> b;
     declare(s, b);
-    b.field("w").storage = Storage::bf16;
-    const Panels<Bf16Pair> w = b.weight("w").bf16();
+    Field<float>& w = b.field("w");
+    w.storage = Storage::bf16;
+    w.weight();  // made by the first call
     std::vector<float> before;
-    for (int64_t i = 0; i < s[0] * s[1]; ++i) before.push_back(read_element(w, i / s[1], i % s[1]));
-    Context ctx = context(isa, 2);
+    for (int64_t i = 0; i < s[0] * s[1]; ++i) before.push_back(w.stored(i / s[1], i % s[1]));
     forward(ctx, s, b);
+    if (ctx.device) ctx.device->synchronize();
     for (int64_t i = 0; i < s[0] * s[1]; ++i) {
       const int64_t r = i / s[1], c = i % s[1];
       const float want =
           inside(s, r, c)
               ? Bf16Pair::widen(round_to_bf16(b["values"].row(r - s[2])[c - s[4]]) << 16)
               : before[i];
-      if (read_element(w, r, c) != want) return report.fail("a bfloat16 weight");
+      if (w.stored(r, c) != want) return report.fail("a bfloat16 weight");
     }
   }
 };

@@ -218,14 +218,16 @@ struct ClearChangedCase {
       if (offset % 7 == 0 || offset % 3 == 0) b.ptr("d")[offset] = 0;
     });
   }
-  void extra(Report& report) const {
-    Context ctx = context(detect_isa(), 1);
-    float d[2] = {3, 4};
-    const float before[2] = {NAN, 1}, after[2] = {NAN, NAN};
+  void extra_on(Report& report, Context& ctx) const {
+    Memory<float> d{3, 4};
+    const Memory<float> before{NAN, 1}, after{NAN, NAN};
     const ops::Span span{0, 2, 0};
-    ops::clear_changed(ctx,
-                       ops::ClearChanged<float>{
-                           .d = d, .before = before, .after = after, .spans = &span, .count = 1});
+    ops::clear_changed(ctx, ops::ClearChanged<float>{.d = d.data(),
+                                                     .before = before.data(),
+                                                     .after = after.data(),
+                                                     .spans = &span,
+                                                     .count = 1});
+    if (ctx.device) ctx.device->synchronize();
     if (d[0] != 3 || d[1] != 0) report.fail("NaN that stayed, or that came");
   }
 };
