@@ -46,7 +46,7 @@ const commandWorks = (command) =>
 /** Why a target's package cannot be built here, or undefined where it can. */
 export function missingFor(target) {
   if (target === host) return undefined;
-  if (cross[target]?.trial ?? true) return `it is built on ${target} itself`;
+  if (!cross[target] || cross[target].trial) return `it is built on ${target} itself`;
   return missingCompiler(target);
 }
 

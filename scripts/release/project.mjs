@@ -70,9 +70,9 @@ export class Project {
   /** A command of this project for a program elsewhere, maybe with an emulator before it. */
   use(command, env) {
     this.added = env;
-    const [first, ...others] = command;
-    symlinkSync(first, join(this.bin, "runtime"));
-    return ["runtime", ...others];
+    const quoted = command.map((part) => `'${part}'`).join(" ");
+    writeFileSync(join(this.bin, "runtime"), `#!/bin/sh\nexec ${quoted} "$@"\n`, { mode: 0o755 });
+    return ["runtime"];
   }
 
   /** Nothing of this process's environment: no compiler is found, no other address answers. */
