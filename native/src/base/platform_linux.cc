@@ -1,5 +1,4 @@
 #ifdef __linux__
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -38,14 +37,6 @@ void advise_sequential(FileHandle file) {
 void advise_needed(FileHandle file, int64_t offset, int64_t count) {
   posix_fadvise(static_cast<int>(file), offset, count, POSIX_FADV_WILLNEED);
 }
-
-void* open_library(const std::string& path, std::string& why) {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library) why = dlerror();
-  return library;
-}
-
-void* find_symbol(void* library, const char* name) { return dlsym(library, name); }
 
 }  // namespace keyheads
 #endif

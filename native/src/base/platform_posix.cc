@@ -1,4 +1,5 @@
 #ifndef _WIN32
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -56,6 +57,14 @@ int64_t read_at(FileHandle file, int64_t offset, int64_t count, void* to) {
     if (errno != EINTR) throw SystemError(std::strerror(errno));
   }
 }
+
+void* open_library(const std::string& path, std::string& why) {
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) why = dlerror();
+  return library;
+}
+
+void* find_symbol(void* library, const char* name) { return dlsym(library, name); }
 
 // Linux: by the link (-z nodelete). macOS unloads nothing that has thread-local variables.
 void stay_loaded() {}
