@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { slotKey } from "../../packages/keyheads/src/load/slots.ts";
 import { openFolder, storedIndex } from "../../packages/keyheads/src/save/stored.ts";
+import { planTuning } from "../../packages/keyheads/src/tuning/plan.ts";
 import { toSelection } from "../../packages/keyheads/src/tuning/read-selection.ts";
 import {
   formatHead,
@@ -16,6 +17,7 @@ import {
 } from "../../packages/keyheads/src/tuning/selection.ts";
 import { allSlices, countParameters } from "../../packages/keyheads/src/tuning/slots.ts";
 import { families } from "../families.ts";
+import { load } from "./models.ts";
 
 const fixtures = join(import.meta.dirname, "../fixtures");
 const spec = { layers: 3, heads: 4 };
@@ -189,4 +191,12 @@ describe("wider selections", () => {
     expect(() => toSelection({ head: "1.2" })).toThrow(/head/);
     expect(() => toSelection({ randomHeads: { count: 0 } })).toThrow("randomHeads.count");
   });
+});
+
+test("a function of the model's shape selects as an object does", async () => {
+  const model = await load("llama-gqa");
+  const { layers } = model.spec;
+  const last = planTuning(model, { select: (shape) => ({ mlps: [shape.layers - 1] }), seed: 0 });
+  expect(last).toEqual(planTuning(model, { select: { mlps: [layers - 1] }, seed: 0 }));
+  expect(last.mlps).toEqual([layers - 1]);
 });
