@@ -18,11 +18,8 @@ import {
   Model,
   resolveModel,
 } from "keyheads";
+import { bundledModels } from "keyheads/models";
 
-const models = [
-  ...["mathgpt_add3_h4_l4", "mathgpt_add3_h2_l3", "mathgpt_add3_h2_l2"],
-  ...["stories260K", "arith-demo"],
-];
 const files: Readonly<Record<DatasetName, string>> = {
   svamp: "SVAMP.json",
   addsub: "AddSub.json",
@@ -42,7 +39,7 @@ if (folder === undefined) throw new Error("name the folder that has the data set
 const found = readdirSync(folder, { recursive: true, encoding: "utf8" });
 
 const rows = [];
-for (const name of models) {
+for (const { name } of bundledModels) {
   using model = await Model.load(await resolveModel(name));
   for (const [dataset, file] of Object.entries(files) as [DatasetName, string][]) {
     const path = found.find(

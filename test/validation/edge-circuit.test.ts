@@ -9,7 +9,7 @@ import { circuit } from "../../packages/keyheads/src/validation/circuit.ts";
 import { graphShape } from "../../packages/keyheads/src/validation/circuit-file.ts";
 import { edgeCircuit } from "../../packages/keyheads/src/validation/edge-circuit.ts";
 import { graphEdges, nodeCircuit } from "../../packages/keyheads/src/validation/graph.ts";
-import { ids, loadFixture } from "../engine/fixtures.ts";
+import { familyNames, ids, loadFixture } from "../engine/fixtures.ts";
 import { choiceNames, choiceSpec, modelOf, randomModel } from "../engine/random-models.ts";
 import { edgeOracle } from "./edge-oracle.ts";
 
@@ -38,7 +38,7 @@ const drawnNames = ["drawn a", "drawn b", "drawn c", "drawn d", "drawn e"];
 const load = (name: string) =>
   drawnNames.includes(name) ? randomModel(name) : loadFixture(name, "f64");
 
-describe.each([...choiceNames, ...drawnNames, "gpt2", "llama-gqa", "opt"])("%s", (name) => {
+describe.each([...choiceNames, ...drawnNames, ...familyNames])("%s", (name) => {
   it("runs circuits of edges as they are defined", async () => {
     using model = await load(name);
     const items = itemsFor(model);

@@ -98,6 +98,8 @@ export interface IdentifyResult {
   /** Family-wise p-values, where key heads were asked for by significance. */
   readonly headP?: readonly (readonly number[])[];
   readonly mlpP?: readonly number[];
+  /** Units that intervals resample: items that share a cluster are one. */
+  readonly clusterCount?: number;
   /** Labelled clusters of the items used: what heads are tested on must have others. */
   readonly clusters?: readonly string[];
   readonly seconds: number;

@@ -78,6 +78,7 @@ export async function identify(
     ...describeApproximated(model.spec, found, clusters, options),
     validity,
     counterfactualKind: kind,
+    clusterCount: new Set(clusters).size,
     clusters: labelledClusters(pairs.map(({ item }) => item)),
     seconds: (performance.now() - started) / 1000,
   };

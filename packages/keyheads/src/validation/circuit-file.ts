@@ -65,7 +65,10 @@ export function parseCircuit(text: string, spec: ModelSpec, name = "the circuit"
   const parsed = schema.safeParse(value);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw fail(`${issue?.path.join(".") || "the file"}: ${issue?.message}`);
+    throw fail(
+      `${issue?.path.join(".") || "the file"}: ${issue?.message}; expected a circuit file in the layout of ` +
+        "EAP-IG or MIB, with cfg, nodes and edges",
+    );
   }
   const { cfg, nodes, edges } = parsed.data;
   const shape = graphShape(spec);

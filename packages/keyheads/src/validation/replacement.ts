@@ -148,7 +148,7 @@ function counterfactualReplacement(
 export function ownCounterfactuals(
   cases: readonly Case[],
   positions: ReplacementOptions["positions"],
-  remedy = 'use positions "end", or another ablation',
+  remedy = 'use positions "end" or another ablation',
 ): (readonly number[])[] {
   return cases.map(({ counterfactual, sequence, name }) => {
     const length = counterfactual?.length;
@@ -156,9 +156,9 @@ export function ownCounterfactuals(
       return counterfactual;
     }
     const why = counterfactual
-      ? `its counterfactual has ${length} tokens instead of ${sequence.length}`
-      : "it has no counterfactual for this answer token";
-    throw new KeyheadsError("BAD_ITEMS", `${name}: ${why}; ${remedy}`);
+      ? `its counterfactual has ${length} tokens instead of ${sequence.length}; ${remedy}`
+      : "it has no counterfactual for this answer token; write one, or use another ablation";
+    throw new KeyheadsError("BAD_ITEMS", `${name}: ${why}`);
   });
 }
 

@@ -53,6 +53,7 @@ export const command = defineCommand({
           onProgress: progress.onProgress,
         });
         const { self, untrained, pass } = result;
+        const size = self.largest.toExponential(1);
         const found = ({ keyHeads, keyMlps }: typeof self | typeof untrained) =>
           [...keyHeads, ...keyMlps.map((layer) => `mlp ${layer}`)].join(", ") || "none";
         return {
@@ -61,7 +62,7 @@ export const command = defineCommand({
           text: () =>
             fields([
               ["X_c = X_r: key heads and MLPs", found(self)],
-              ["  largest effect", `${self.largest.toExponential(1)} at ${self.at}`],
+              ["  largest effect", self.largest === 0 ? "0" : `${size} at ${self.at}`],
               ["untrained: key heads and MLPs", found(untrained)],
               ["  smallest p", untrained.smallestP.toFixed(4)],
               ["  accuracy", percent(untrained.accuracy)],

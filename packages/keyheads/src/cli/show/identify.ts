@@ -2,6 +2,8 @@ import type { IdentifyResult } from "../../results.ts";
 import { decimal, fields, interval, percent, table } from "../table.ts";
 
 const shown = 12;
+/** Below this a bootstrap of clusters, or their signs, say little: 2 to the power of 6 sign patterns. */
+const fewClusters = 7;
 
 /** The heads and MLPs with the largest effects, as a table. */
 export function identifyText(result: IdentifyResult): string {
@@ -15,6 +17,7 @@ export function identifyText(result: IdentifyResult): string {
         `${items.used} used, ${items.dropped.length} dropped, ${validity.excluded} excluded` +
           (validity.incorrect ? `, ${validity.incorrect} answered wrongly` : ""),
       ],
+      ...clusterRow(result),
       ["right on the prompt", percent(validity.referenceAccuracy)],
       [
         "counterfactual still gives it",
@@ -33,6 +36,12 @@ export function identifyText(result: IdentifyResult): string {
     `\nkey heads: ${result.keyHeads.join(",") || "none"}\n`,
     `key MLPs: ${result.keyMlps.join(",") || "none"}\n`,
   ].join("");
+}
+
+function clusterRow({ clusterCount: n }: IdentifyResult): [string, string][] {
+  if (n === undefined || n >= fewClusters) return [];
+  const what = n === 1 ? "1: intervals and p-values mean nothing" : `${n}: intervals are rough`;
+  return [["clusters", `${what}; use items of more operand facts or templates`]];
 }
 
 function edgeText({ edges, edgeCount }: IdentifyResult): string[] {
