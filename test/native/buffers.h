@@ -23,6 +23,9 @@ namespace keyheads::test {
 // While it is set, tensors are made for calls on this device, in memory that the host sees too.
 inline Device* device_of_tensors = nullptr;
 
+// While it is set, rows begin at multiples of 16 bytes, so that they can be read in vectors.
+inline bool aligned_tensors = false;
+
 // By address, what is not the host's own.
 inline std::map<void*, std::shared_ptr<void>>& shared_blocks() {
   static std::map<void*, std::shared_ptr<void>> blocks;
@@ -165,8 +168,8 @@ class Buffers {
     Field<T>& f = fields_[name];
     f = {.name = name, .role = role, .rows = rows, .cols = cols, .packed = packed};
     const int64_t lines = packed ? (rows + kPanel - 1) / kPanel * kPanel : rows;
-    f.stride = packed || rows == 1 ? cols : cols + 3;
-    f.begin = packed ? 16 : 5;
+    f.stride = packed || rows == 1 ? cols : aligned_tensors ? (cols + 7) / 4 * 4 : cols + 3;
+    f.begin = packed || aligned_tensors ? 16 : 5;
     f.memory.assign(static_cast<size_t>(f.begin + lines * f.stride + 16), canary());
     if (packed) {
       std::memset(f.memory.data() + f.begin, 0, static_cast<size_t>(lines * cols) * sizeof(T));

@@ -7,6 +7,7 @@
 //   template <class T> void backward(Context&, const Shape&, Buffers<T>&)
 //   double tolerance_on(Isa)                           the tolerance, where it is not the same
 //   double tolerance_on_device()                       the same for a device
+//   std::vector<Shape> device_shapes()                 more of them, for a device alone
 //   std::vector<double> bounds(const Shape&, Buffers<double>& exact, name)
 //                                                      instead: the error that each element of a
 //                                                      float output may have, row by row;
@@ -21,7 +22,8 @@
 //   void extra_on(Report&, Context&)                   and holds of a device too
 //   Shape random_shape(Random&)                        for --fuzz
 //   void perf(const Perf&)
-// With --device a case is run there in float, against double on the CPU, and twice for equal bits.
+// With --device a case is run there in float, against double on the CPU, twice for equal bits, and
+// once more with rows that can be read in vectors.
 // Every case is run for each instruction set: double against the reference, float against double,
 // the double gradient against central differences, equal bits for 1, 2 and 3 threads.
 #pragma once
@@ -118,6 +120,12 @@ class OpCase {
       const OnDevice on(device, isa_);
       d_.each_on(report_, on.ctx, shape_);
     }
+    aligned_tensors = true;
+    Buffers<float> aligned = call_on(device);
+    aligned_tensors = false;
+    if (!aligned.touched().empty()) report_.fail(where_ + ": the op wrote to " + aligned.touched());
+    compare("device, aligned, against double", aligned, exact, allowed,
+            {Role::out, Role::saved, Role::inout, Role::sets, Role::adds});
   }
 
  private:
@@ -304,8 +312,9 @@ bool register_op() {
   };
   test.on_device = [](Report& report, Device& device) {
     D d;
-    for (const Shape& shape : d.shapes()) {
-      OpCase<D>(report, shape, detect_isa()).run_on(device);
+    for (const Shape& shape : d.shapes()) OpCase<D>(report, shape, detect_isa()).run_on(device);
+    if constexpr (requires { d.device_shapes(); }) {
+      for (const Shape& s : d.device_shapes()) OpCase<D>(report, s, detect_isa()).run_on(device);
     }
     if constexpr (requires(Context & ctx) { d.extra_on(report, ctx); }) {
       const OnDevice on(device, detect_isa());

@@ -21,11 +21,11 @@ struct Segment {
 // length, and nothing is computed outside the window. Sums over keys ascend.
 template <class T>
 struct Attention {
-  Mat<T> z;        // (M, heads * width)  =
-  Mat<const T> q;  // (M, heads * width)
-  Mat<const T> k;  // (M, groups * width)
-  Mat<const T> v;  // (M, groups * width)
-  const Segment<T>* segments;
+  Mat<T> z;                    // (M, heads * width)  =
+  Mat<const T> q;              // (M, heads * width)
+  Mat<const T> k;              // (M, groups * width)
+  Mat<const T> v;              // (M, groups * width)
+  const Segment<T>* segments;  // host
   int64_t segment_count;
   int64_t heads, groups, width;
   T scale;
@@ -37,7 +37,7 @@ template <class T>
 struct AttentionBackward {
   Mat<T> dq, dk, dv;  // =
   Mat<const T> dz, q, k, v;
-  const Segment<T>* segments;
+  const Segment<T>* segments;  // host
   int64_t segment_count;
   int64_t heads, groups, width;
   T scale;

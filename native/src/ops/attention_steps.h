@@ -9,8 +9,8 @@ template <class T>
 struct AttentionScores {
   T* scores;  // pattern buffer  =, -inf where a query does not see a key
   Mat<const T> q, k;
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
+  const Segment<T>* segments;      // host
+  const int64_t* pattern_offsets;  // host
   int64_t segment_count;
   int64_t heads, groups, width;
   T scale;
@@ -20,10 +20,10 @@ struct AttentionScores {
 // Softmax of every row of scores (-inf becomes 0). In place allowed.
 template <class T>
 struct AttentionSoftmax {
-  T* pattern;       // pattern buffer  =
-  const T* scores;  // pattern buffer
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
+  T* pattern;                      // pattern buffer  =
+  const T* scores;                 // pattern buffer
+  const Segment<T>* segments;      // host
+  const int64_t* pattern_offsets;  // host
   int64_t segment_count;
   int64_t heads;
 };
@@ -33,8 +33,8 @@ struct AttentionMix {
   Mat<T> z;          // =
   const T* pattern;  // pattern buffer
   Mat<const T> v;
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
+  const Segment<T>* segments;      // host
+  const int64_t* pattern_offsets;  // host
   int64_t segment_count;
   int64_t heads, groups, width;
 };
@@ -45,8 +45,8 @@ struct AttentionMixBackward {
   Mat<T> dv;    // =
   Mat<const T> dz, v;
   const T* pattern;
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
+  const Segment<T>* segments;      // host
+  const int64_t* pattern_offsets;  // host
   int64_t segment_count;
   int64_t heads, groups, width;
 };
@@ -55,9 +55,9 @@ template <class T>
 struct AttentionSoftmaxBackward {
   T* dscores;  // pattern buffer  =, may be dpattern
   const T* dpattern;
-  const T* pattern;  // the softmax's own output
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
+  const T* pattern;                // the softmax's own output
+  const Segment<T>* segments;      // host
+  const int64_t* pattern_offsets;  // host
   int64_t segment_count;
   int64_t heads;
 };
@@ -69,8 +69,8 @@ struct AttentionScoresBackward {
   const T* dscores;
   const T* scores;  // the op's own output; read with a cap only
   Mat<const T> q, k;
-  const Segment<T>* segments;
-  const int64_t* pattern_offsets;
+  const Segment<T>* segments;      // host
+  const int64_t* pattern_offsets;  // host
   int64_t segment_count;
   int64_t heads, groups, width;
   T scale;

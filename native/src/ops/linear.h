@@ -52,7 +52,7 @@ struct SelectedLinear {
   Mat<T> y;            // (M, J)  =
   Mat<const T> x;      // (M, K)
   Weight<T> w;         // (N, K)
-  const int32_t* ids;  // (M, J)
+  const int32_t* ids;  // host, (M, J)
   const T* bias;       // (N) or null
 };
 

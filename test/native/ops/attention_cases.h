@@ -64,6 +64,13 @@ inline std::vector<Shape> attention_shapes() {
   return shapes;
 }
 
+// For devices: every width of tiles, several of them, and keys that several blocks share.
+inline std::vector<Shape> attention_device_shapes() {
+  return {{2, 1, 200, 0, 0, 0, 41, 3},   {2, 2, 256, 5, 3, 3, 9},
+          {4, 2, 128, 0, 0, 0, 70, 129}, {8, 2, 64, 0, 0, 1500, 1, 1},
+          {3, 1, 40, 0, 2, 1100, 2, 20}, {1, 1, 36, 600, 0, 700, 40}};
+}
+
 inline int64_t rows_of(const Shape& s) {
   int64_t rows = 0;
   for (size_t i = kLengths; i < s.size(); ++i) rows += s[i];

@@ -11,6 +11,7 @@ struct ScoresCase {
   const char* name = "attention_scores";
   double tolerance = 3e-6;
   std::vector<Shape> shapes() const { return attention_shapes(); }
+  std::vector<Shape> device_shapes() const { return attention_device_shapes(); }
   Shape random_shape(Random& random) const { return attention_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
@@ -72,6 +73,7 @@ struct ScoresCase {
 struct SoftmaxCase {
   const char* name = "attention_softmax";
   std::vector<Shape> shapes() const { return attention_shapes(); }
+  std::vector<Shape> device_shapes() const { return attention_device_shapes(); }
   Shape random_shape(Random& random) const { return attention_shape(random); }
   // Relative errors in units of 2^-24, of a row that sees n keys, for a score x below its highest:
   // exp(-x) is off by 2 (its polynomial) and x (the rounding of x); their sum in W >= 4 lanes by 2,
@@ -152,6 +154,7 @@ struct MixOf {
   const char* name = every ? "attention_mix_edited" : "attention_mix";
   double tolerance = 3e-6;
   std::vector<Shape> shapes() const { return attention_shapes(); }
+  std::vector<Shape> device_shapes() const { return attention_device_shapes(); }
   Shape random_shape(Random& random) const { return attention_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {

@@ -10,6 +10,7 @@ struct AttentionCase {
   const char* name = "attention";
   double tolerance = 6e-6;
   std::vector<Shape> shapes() const { return attention_shapes(); }
+  std::vector<Shape> device_shapes() const { return attention_device_shapes(); }
   Shape random_shape(Random& random) const { return attention_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {

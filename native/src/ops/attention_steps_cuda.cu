@@ -1,0 +1,361 @@
+#include "cuda/attention.h"
+#include "ops/attention_steps.h"
+
+namespace keyheads::ops {
+namespace {
+
+// One segment and group of a call in steps, whose pattern buffers hold, of line r and key j, entry
+// row(r) + j.
+struct Pattern {
+  Segment<float> s;
+  int64_t offset, group, heads, share, keys;
+
+  __device__ Pattern(const Segment<float>* segments, const int64_t* offsets,
+                     const AttentionShape& shape, int64_t segment)
+      : s(segments[segment]),
+        offset(offsets[segment]),
+        group(blockIdx.y),
+        heads(shape.heads),
+        share(shape.share()),
+        keys(s.past_rows + s.rows) {}
+  __device__ int64_t lines() const { return s.rows * share; }
+  __device__ int64_t query(int64_t line) const { return s.past_rows + line / share; }
+  __device__ int64_t row(int64_t line) const {
+    return offset + ((group * share + line % share) * s.rows + line / share) * keys;
+  }
+};
+
+// What is made of a product of a line and a key, and where.
+struct ToScores {
+  static constexpr bool kSkipsUnseen = true;
+  AttentionShape shape;
+  __device__ float operator()(int64_t query, int64_t key, float dot) const {
+    return shape.sees(query, key) ? shape.score(dot) : -INFINITY;
+  }
+};
+struct AsItIs {
+  static constexpr bool kSkipsUnseen = false;
+  __device__ float operator()(int64_t, int64_t, float dot) const { return dot; }
+};
+
+// What the blocks of all kernels here are given.
+struct Steps {
+  AttentionShape shape;
+  const Segment<float>* segments;
+  const int64_t* offsets;
+  const Tile* tiles;
+};
+
+// A block: the products of 16 R lines of `left` with kRight keys (or values), to a pattern buffer.
+// Of its tile, begin and end are those of the keys. Past rows are those of keys or of values.
+template <int R, int D, class Make>
+__global__ void __launch_bounds__(kAttentionThreads)
+    line_products_kernel(Steps a, float* to, Mat<const float> left_rows, Mat<const float> own,
+                         bool values, Make make) {
+  DYNAMIC_SHARED(float, shared);
+  float* left = shared;
+  float* right = left + 16 * R * kLine<D>;
+  const Tile tile = a.tiles[blockIdx.x];
+  const Pattern pattern(a.segments, a.offsets, a.shape, tile.segment);
+  const int64_t count = min(int64_t{16} * R, pattern.lines() - tile.first);
+  const int64_t n = tile.end - tile.begin;
+  float products[R][kAcross<D>];
+  const bool needed =
+      !Make::kSkipsUnseen || (tile.begin <= pattern.query(tile.first + count - 1) &&
+                              tile.end > a.shape.first_key(pattern.query(tile.first)));
+  if (needed) {
+    const Lines<const float> lines(left_rows, pattern.s, a.shape, pattern.group);
+    const KeyRows keys(values ? pattern.s.past_v : pattern.s.past_k, own, pattern.s, a.shape,
+                       pattern.group);
+    load_rows<16 * R, D>(left, count, a.shape.width, lines.wide(),
+                         [&](int64_t i) { return lines(tile.first + i); });
+    load_rows<kRight<D>, D>(right, n, a.shape.width, keys.wide(),
+                            [&](int64_t j) { return keys(tile.begin + j); });
+    __syncthreads();
+    dots<R, D>(left, right, n, a.shape.width, products);
+  } else {
+    set_zero(products);
+  }
+#pragma unroll
+  for (int i = 0; i < R; ++i) {
+    const int64_t line = tile_y() * R + i;
+    if (line >= count) continue;
+    const int64_t row = pattern.row(tile.first + line), query = pattern.query(tile.first + line);
+#pragma unroll
+    for (int j = 0; j < kAcross<D>; ++j) {
+      const int64_t key = tile.begin + tile_x() + 16 * j;
+      if (key < tile.end) to[row + key] = make(query, key, products[i][j]);
+    }
+  }
+}
+
+// Weights of lines and keys: a pattern's own entries ..
+struct Entries {
+  static constexpr bool kMayBeZero = true;
+  const float* pattern;
+  __device__ float operator()(int64_t at, int64_t, int64_t) const { return pattern[at]; }
+};
+// .. or the gradient of the scores before the cap, of what is seen.
+struct ScoreGradients {
+  static constexpr bool kMayBeZero = false;
+  AttentionShape shape;
+  const float *dscores, *scores;
+  __device__ float operator()(int64_t at, int64_t query, int64_t key) const {
+    if (!shape.sees(query, key)) return 0;
+    return shape.cap > 0 ? dscores[at] * shape.slope(scores[at]) : dscores[at];
+  }
+};
+
+// Whether any thread of the block says so.
+__device__ __forceinline__ bool any_in_block(bool here) {
+  return cuda::block_max(here ? 1 : 0) != 0;
+}
+
+// A block: 16 R lines of `to` = factor * weights . keys (or values), keys ascending.
+template <int R, int D, class Weights>
+__global__ void __launch_bounds__(kAttentionThreads)
+    line_sums_kernel(Steps a, Mat<float> to, Mat<const float> own, bool values, float factor,
+                     Weights weight) {
+  DYNAMIC_SHARED(float, shared);
+  float* right = shared;
+  float* weights = right + kRight<D> * kLine<D>;
+  const Tile tile = a.tiles[blockIdx.x];
+  const Pattern pattern(a.segments, a.offsets, a.shape, tile.segment);
+  const int64_t count = min(int64_t{16} * R, pattern.lines() - tile.first);
+  const KeyRows keys(values ? pattern.s.past_v : pattern.s.past_k, own, pattern.s, a.shape,
+                     pattern.group);
+  float sums[R][kColumns<D>];
+  set_zero(sums);
+  for (int64_t key = tile.begin; key < tile.end; key += kRight<D>) {
+    const int64_t n = min(int64_t{kRight<D>}, tile.end - key);
+    __syncthreads();  // nobody reads the tile before any more
+    bool any = false;
+    for (int e = static_cast<int>(threadIdx.x); e < 16 * R * kRight<D>; e += kAttentionThreads) {
+      const int64_t i = e / kRight<D>, j = e % kRight<D>, line = tile.first + i;
+      const float w = i < count && j < n
+                          ? weight(pattern.row(line) + key + j, pattern.query(line), key + j)
+                          : 0;
+      weights[i * kWeightLine<D> + j] = w;
+      any = any || w != 0;
+    }
+    if (Weights::kMayBeZero && !any_in_block(any)) continue;
+    load_rows<kRight<D>, D>(right, n, a.shape.width, keys.wide(),
+                            [&](int64_t j) { return keys(key + j); });
+    __syncthreads();
+    mix<R, D>(weights, right, n, sums);
+  }
+  const Lines<float> rows(to, pattern.s, a.shape, pattern.group);
+  store_rows<R, D>(sums, count, a.shape.width, factor,
+                   [&](int64_t i) { return rows(tile.first + i); });
+}
+
+// A block: 16 R own keys (or values) of `to` = factor * weights^T . lines, lines ascending.
+template <int R, int D, class Weights>
+__global__ void __launch_bounds__(kAttentionThreads)
+    key_sums_kernel(Steps a, Mat<float> to, Mat<const float> line_rows, float factor,
+                    Weights weight) {
+  DYNAMIC_SHARED(float, shared);
+  float* right = shared;
+  float* weights = right + kRight<D> * kLine<D>;
+  const Tile tile = a.tiles[blockIdx.x];
+  const Pattern pattern(a.segments, a.offsets, a.shape, tile.segment);
+  const int64_t count = min(int64_t{16} * R, pattern.s.rows - tile.first);
+  const int64_t first = pattern.s.past_rows + tile.first;
+  const Lines<const float> lines(line_rows, pattern.s, a.shape, pattern.group);
+  float sums[R][kColumns<D>];
+  set_zero(sums);
+  for (int64_t line = tile.begin; line < tile.end; line += kRight<D>) {
+    const int64_t n = min(int64_t{kRight<D>}, tile.end - line);
+    __syncthreads();
+    bool any = false;
+    for (int e = static_cast<int>(threadIdx.x); e < 16 * R * kRight<D>; e += kAttentionThreads) {
+      const int64_t i = e % (16 * R), j = e / (16 * R);  // neighbours are keys, as in the buffer
+      const float w = i < count && j < n ? weight(pattern.row(line + j) + first + i,
+                                                  pattern.query(line + j), first + i)
+                                         : 0;
+      weights[i * kWeightLine<D> + j] = w;
+      any = any || w != 0;
+    }
+    if (Weights::kMayBeZero && !any_in_block(any)) continue;
+    load_rows<kRight<D>, D>(right, n, a.shape.width, lines.wide(),
+                            [&](int64_t j) { return lines(line + j); });
+    __syncthreads();
+    mix<R, D>(weights, right, n, sums);
+  }
+  float* rows = to.row(pattern.s.row + tile.first) + pattern.group * a.shape.width;
+  store_rows<R, D>(sums, count, a.shape.width, factor,
+                   [&](int64_t i) { return rows + i * to.stride; });
+}
+
+// A call's segments and offsets on the device, the tiles to come.
+template <class Args>
+Steps steps_of(Queue& queue, const Args& a, const AttentionShape& shape) {
+  return {shape, queue.upload(a.segments, a.segment_count),
+          queue.upload(a.pattern_offsets, a.segment_count), nullptr};
+}
+Steps with(Queue& queue, Steps steps, const std::vector<Tile>& tiles) {
+  steps.tiles = queue.upload(tiles.data(), static_cast<int64_t>(tiles.size()));
+  return steps;
+}
+
+// Tiles of lines, one for every kRight keys of the segment.
+std::vector<Tile> product_tiles(const AttentionShape& shape, const Segment<float>* segments,
+                                int64_t count, int64_t lines, int64_t keys) {
+  std::vector<Tile> tiles;
+  for (const Tile& tile : line_tiles(shape, segments, count, lines, true)) {
+    for (int64_t key = 0; key < tile.end; key += keys) {
+      Tile piece = tile;
+      piece.begin = key;
+      piece.end = std::min(tile.end, key + keys);
+      tiles.push_back(piece);
+    }
+  }
+  return tiles;
+}
+
+// f(Size<R, D>()) for a call, unless it has no rows.
+template <class Args, class F>
+void for_call(const Args& a, const AttentionShape& shape, const F& f) {
+  if (most_lines(shape, a.segments, a.segment_count) > 0) visit_size(a.width, f);
+}
+
+void attention_scores_impl(Queue& queue, const AttentionScores<float>& a) {
+  const AttentionShape shape{a.heads, a.groups, a.width, a.scale, a.cap, a.window};
+  const Steps steps = steps_of(queue, a, shape);
+  for_call(a, shape, [&]<int R, int D>(Size<R, D>) {
+    const auto tiles = product_tiles(shape, a.segments, a.segment_count, 16 * R, kRight<D>);
+    const Steps there = with(queue, steps, tiles);
+    LAUNCH_TILES((line_products_kernel<R, D, ToScores>), 1, tiles, there, a.scores, a.q, a.k, false,
+                 ToScores{shape});
+  });
+}
+
+void attention_mix_impl(Queue& queue, const AttentionMix<float>& a) {
+  const AttentionShape shape{a.heads, a.groups, a.width, 1, 0, 0};
+  const Steps steps = steps_of(queue, a, shape);
+  for_call(a, shape, [&]<int R, int D>(Size<R, D>) {
+    const auto tiles = line_tiles(shape, a.segments, a.segment_count, 16 * R, true);
+    const Steps there = with(queue, steps, tiles);
+    LAUNCH_TILES((line_sums_kernel<R, D, Entries>), 0, tiles, there, a.z, a.v, true, 1.0f,
+                 Entries{a.pattern});
+  });
+}
+
+void attention_mix_backward_impl(Queue& queue, const AttentionMixBackward<float>& a) {
+  const AttentionShape shape{a.heads, a.groups, a.width, 1, 0, 0};
+  const Steps steps = steps_of(queue, a, shape);
+  for_call(a, shape, [&]<int R, int D>(Size<R, D>) {
+    const auto tiles = product_tiles(shape, a.segments, a.segment_count, 16 * R, kRight<D>);
+    const Steps there = with(queue, steps, tiles);
+    LAUNCH_TILES((line_products_kernel<R, D, AsItIs>), 1, tiles, there, a.dpattern, a.dz, a.v, true,
+                 AsItIs{});
+    const auto own = key_tiles(shape, a.segments, a.segment_count, 16 * R, true);
+    const Steps keys = with(queue, steps, own);
+    LAUNCH_TILES((key_sums_kernel<R, D, Entries>), 0, own, keys, a.dv, a.dz, 1.0f,
+                 Entries{a.pattern});
+  });
+}
+
+void attention_scores_backward_impl(Queue& queue, const AttentionScoresBackward<float>& a) {
+  const AttentionShape shape{a.heads, a.groups, a.width, a.scale, a.cap, a.window};
+  const Steps steps = steps_of(queue, a, shape);
+  const ScoreGradients weights{shape, a.dscores, a.scores};
+  for_call(a, shape, [&]<int R, int D>(Size<R, D>) {
+    const auto tiles = line_tiles(shape, a.segments, a.segment_count, 16 * R, false);
+    const Steps there = with(queue, steps, tiles);
+    LAUNCH_TILES((line_sums_kernel<R, D, ScoreGradients>), 0, tiles, there, a.dq, a.k, false,
+                 a.scale, weights);
+    const auto own = key_tiles(shape, a.segments, a.segment_count, 16 * R, false);
+    const Steps keys = with(queue, steps, own);
+    LAUNCH_TILES((key_sums_kernel<R, D, ScoreGradients>), 0, own, keys, a.dk, a.q, a.scale,
+                 weights);
+  });
+}
+
+// A row of the pattern buffers: where it begins, and its length.
+struct PatternRows {
+  int64_t offset, rows, keys;
+};
+
+constexpr int kWarps = cuda::kThreads / 32;
+
+// A warp a row of one segment: blockIdx.y, and further ones where there are more of them.
+template <class F>
+__global__ void pattern_rows_kernel(const PatternRows* segments, int64_t count, F f) {
+  for (int64_t i = blockIdx.y; i < count; i += gridDim.y) {
+    const PatternRows s = segments[i];
+    for (int64_t r = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32; r < s.rows;
+         r += static_cast<int64_t>(gridDim.x) * kWarps) {
+      f(s.offset + r * s.keys, s.keys);
+    }
+  }
+}
+
+template <class Args, class F>
+void for_pattern_rows(Queue& queue, const Args& a, const F& f) {
+  std::vector<PatternRows> segments;
+  int64_t most = 0;
+  for (int64_t i = 0; i < a.segment_count; ++i) {
+    const Segment<float>& s = a.segments[i];
+    segments.push_back({a.pattern_offsets[i], a.heads * s.rows, s.past_rows + s.rows});
+    most = std::max(most, a.heads * s.rows);
+  }
+  if (most == 0) return;
+  const PatternRows* there = queue.upload(segments.data(), a.segment_count);
+  const dim3 grid(cuda::blocks_for(most, kWarps),
+                  static_cast<unsigned>(std::min<int64_t>(a.segment_count, 65535)));
+  LAUNCH(pattern_rows_kernel<F>, grid, dim3(cuda::kThreads), 0, queue.stream, there,
+         a.segment_count, f);
+  cuda::check_launch("attention_softmax");
+}
+
+struct SoftmaxRow {
+  float* pattern;
+  const float* scores;
+  __device__ void operator()(int64_t row, int64_t keys) const {
+    const int lane = threadIdx.x % 32;
+    float top = -INFINITY, sum = 0;
+    for (int64_t j = lane; j < keys; j += 32) top = fmaxf(top, scores[row + j]);
+    top = cuda::warp_max(top);
+    for (int64_t j = lane; j < keys; j += 32) {
+      const float x = expf(scores[row + j] - top);
+      sum += x;
+      pattern[row + j] = x;  // each lane reads what it wrote
+    }
+    sum = cuda::warp_sum(sum);
+    for (int64_t j = lane; j < keys; j += 32) pattern[row + j] /= sum;
+  }
+};
+void attention_softmax_impl(Queue& queue, const AttentionSoftmax<float>& a) {
+  for_pattern_rows(queue, a, SoftmaxRow{a.pattern, a.scores});
+}
+
+struct SoftmaxBackwardRow {
+  float* dscores;
+  const float *dpattern, *pattern;
+  __device__ void operator()(int64_t row, int64_t keys) const {
+    const int lane = threadIdx.x % 32;
+    float sum = 0;
+    for (int64_t j = lane; j < keys; j += 32) {
+      sum = fmaf(pattern[row + j], dpattern[row + j], sum);
+    }
+    sum = cuda::warp_sum(sum);
+    for (int64_t j = lane; j < keys; j += 32) {
+      dscores[row + j] = pattern[row + j] * (dpattern[row + j] - sum);
+    }
+  }
+};
+void attention_softmax_backward_impl(Queue& queue, const AttentionSoftmaxBackward<float>& a) {
+  for_pattern_rows(queue, a, SoftmaxBackwardRow{a.dscores, a.dpattern, a.pattern});
+}
+
+}  // namespace
+
+DEFINE_CUDA_OP(attention_scores, AttentionScores)
+DEFINE_CUDA_OP(attention_softmax, AttentionSoftmax)
+DEFINE_CUDA_OP(attention_mix, AttentionMix)
+DEFINE_CUDA_OP(attention_mix_backward, AttentionMixBackward)
+DEFINE_CUDA_OP(attention_softmax_backward, AttentionSoftmaxBackward)
+DEFINE_CUDA_OP(attention_scores_backward, AttentionScoresBackward)
+
+}  // namespace keyheads::ops
