@@ -20,6 +20,9 @@ export type TargetName = keyof typeof targets;
 /** The oldest glibc that the addons for Linux run on; a check of the binaries keeps it true. */
 export const oldestGlibc = "2.28";
 
+/** The same for the CUDA library, whose runtime needs a newer one. */
+export const oldestGlibcForCuda = "2.34";
+
 /** The oldest Node that keyheads runs on. */
 export const oldestNode = "20.19";
 

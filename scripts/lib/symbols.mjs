@@ -2,7 +2,7 @@
 // could collide with another addon's of the same process), and may need only what old systems have.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { olderThan, oldestGlibc } from "../../native/dist/targets.js";
+import { olderThan, oldestGlibc, oldestGlibcForCuda } from "../../native/dist/targets.js";
 import { outputOf, root, StepError } from "./process.mjs";
 
 const built = join(root, "native", "build", "Release", "keyheads.node");
@@ -43,6 +43,19 @@ function lines(command, args, pattern) {
   return output.split("\n").flatMap((line) => pattern.exec(line)?.[1] ?? []);
 }
 
+/** The same of a CUDA library. The runtime of CUDA in it keeps it from older systems. */
+export function checkCudaLibrary(library) {
+  const { exported } = formats.linux;
+  const all = exported(library);
+  const foreign = all.filter((name) => !/^keyheads_cuda_\w+$/.test(name));
+  if (foreign.length > 0 || !all.includes("keyheads_cuda_api")) {
+    throw new StepError(
+      `${library} exports ${foreign.slice(0, shown).join(", ") || "no functions"}`,
+    );
+  }
+  checkNeeds(library, "linux", oldestGlibcForCuda);
+}
+
 /** Throws with the symbols that an addon exports and must not, and with the libraries that it needs. */
 export function checkAddon(addon = built, os = process.platform) {
   if (!existsSync(addon)) throw new StepError(`${addon} is missing`, "run `npm run setup`");
@@ -66,22 +79,22 @@ function checkExports(addon, { exported }) {
 }
 
 /** Throws where the addon needs a library, a symbol or a glibc that a supported system may not have. */
-export function checkNeeds(addon, os) {
+export function checkNeeds(addon, os, glibc = oldestGlibc) {
   const { needed, libraries } = formats[os];
   const foreign = needed(addon).filter((name) => !libraries.test(name));
   if (foreign.length > 0) {
     throw new StepError(`${addon} needs ${foreign.join(", ")}`, "link it statically");
   }
-  if (os === "linux") checkGlibc(addon);
+  if (os === "linux") checkGlibc(addon, glibc);
   if (os === "darwin") checkLateSymbols(addon);
 }
 
-function checkGlibc(addon) {
+function checkGlibc(addon, oldest) {
   const versions = lines("readelf", ["--version-info", "--wide", addon], /Name: GLIBC_([\d.]+)/);
-  const newer = new Set(versions.filter((version) => olderThan(oldestGlibc, version)));
+  const newer = new Set(versions.filter((version) => olderThan(oldest, version)));
   if (newer.size > 0) {
     throw new StepError(
-      `${addon} needs glibc ${[...newer].join(", ")}, newer than ${oldestGlibc}`,
+      `${addon} needs glibc ${[...newer].join(", ")}, newer than ${oldest}`,
       "give what is new an old name in native/src/addon/glibc_floor.cc; `objdump -T` shows it",
     );
   }

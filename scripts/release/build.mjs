@@ -15,10 +15,19 @@ import {
 } from "../lib/process.mjs";
 import { addonPackage, buildAddon, missingFor, targetNames } from "./addons.mjs";
 import { bundle, modelsPackage } from "./bundle.mjs";
-import { addonManifest, readJson } from "./manifests.mjs";
+import { cudaPackage, cudaTarget, missingCuda } from "./cuda.mjs";
+import { addonManifest, cudaManifest, readJson } from "./manifests.mjs";
 
 /** Unpacked bytes that a package may have, by the start of its name. */
-const limits = { keyheads: 8e6, "@keyheads/models": 40e6, "@keyheads/": 6e6 };
+const limits = {
+  keyheads: 8e6,
+  "@keyheads/models": 40e6,
+  "@keyheads/cuda": 40e6,
+  "@keyheads/": 6e6,
+};
+
+/** What `--targets` may name. */
+export const releaseTargets = [...targetNames, cudaTarget];
 
 export const releaseVersion = () => readJson(join(root, "packages/keyheads/package.json")).version;
 
@@ -29,23 +38,26 @@ export const releaseVersion = () => readJson(join(root, "packages/keyheads/packa
  */
 export async function buildRelease({
   version = releaseVersion(),
-  targets = targetNames,
+  targets = releaseTargets,
   out = join(cacheFolder, "release", version),
 } = {}) {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
   const releases = [];
-  for (const target of targetNames) {
-    const manifest = addonManifest(target, version);
-    const why = targets.includes(target) ? missingFor(target) : "not asked for";
+  for (const target of releaseTargets) {
+    const isCuda = target === cudaTarget;
+    const manifest = isCuda ? cudaManifest(version) : addonManifest(target, version);
+    const missing = isCuda ? missingCuda : missingFor;
+    const why = targets.includes(target) ? missing(target) : "not asked for";
     if (why) {
       process.stdout.write(`skipped ${manifest.name}: ${why}\n`);
       releases.push({ manifest });
       continue;
     }
     const start = performance.now();
-    const addon = await buildAddon(target);
-    const folder = await addonPackage(target, addon, join(out, target), version);
+    const folder = isCuda
+      ? await cudaPackage(join(out, target), version)
+      : await addonPackage(target, await buildAddon(target), join(out, target), version);
     releases.push(await pack(folder, out, start));
   }
   const start = performance.now();
@@ -82,10 +94,12 @@ const bytesIn = (folder) =>
 
 /** The targets that `--targets` names, or all. */
 export function targetsOf(text) {
-  const names = text?.split(",") ?? targetNames;
-  const unknown = names.filter((name) => !targetNames.includes(name));
+  const names = text?.split(",") ?? releaseTargets;
+  const unknown = names.filter((name) => !releaseTargets.includes(name));
   if (unknown.length === 0) return names;
-  throw new StepError(`--targets ${unknown.join(",")}: expected some of ${targetNames.join(", ")}`);
+  throw new StepError(
+    `--targets ${unknown.join(",")}: expected some of ${releaseTargets.join(", ")}`,
+  );
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

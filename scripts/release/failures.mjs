@@ -115,11 +115,28 @@ async function others(open, { version }) {
   });
 }
 
+/** The CUDA package on a machine without a GPU, or without a driver for one. */
+async function cudaWithoutGpu(open, { releases, version }) {
+  const name = "@keyheads/cuda-linux-x64";
+  if (!releases.some(({ manifest, tarball }) => manifest.name === name && tarball)) {
+    return "not packed here: nvcc was not there";
+  }
+  const project = open("cuda", { keyheads: version, [name]: version });
+  await project.must(managers.npm.install);
+  const library = /package .*cuda-linux-x64.*keyheads_cuda\.so/;
+  await expectFailure(project, [library, /CUDA: .*(no NVIDIA driver|NVIDIA driver)/], { code: 0 });
+  await expectFailure(project, [/no CUDA device: .*; use "cpu"/], {
+    args: ["generate", "mathgpt_add3_h4_l4", "--prompt", "1+1=", "--device", "cuda"],
+  });
+  return undefined;
+}
+
 export const failures = {
   "missing package": missingPackage,
   "wrong libc": wrongLibc,
   "damaged file": damagedFile,
   "different version": differentVersion,
   "stale binary": staleBinary,
+  "CUDA package without a GPU": cudaWithoutGpu,
   "old Node, old CPU, no GPU, no model, wrong path": others,
 };

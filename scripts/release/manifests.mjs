@@ -1,6 +1,6 @@
 // The package.json of every package that is published.
 import { readFileSync, writeFileSync } from "node:fs";
-import { oldestGlibc, oldestNode, targets } from "../../native/dist/targets.js";
+import { oldestGlibc, oldestGlibcForCuda, oldestNode, targets } from "../../native/dist/targets.js";
 
 export const targetNames = Object.keys(targets);
 export const readJson = (path) => JSON.parse(readFileSync(path, "utf8"));
@@ -68,5 +68,22 @@ export function addonManifest(target, version) {
     files: ["keyheads.node", "THIRD-PARTY-NOTICES.md"],
     main: "keyheads.node",
     exports: { ".": "./keyheads.node", "./package": "./package.json" },
+  };
+}
+
+/** Of the package with the CUDA library. */
+export function cudaManifest(version) {
+  return {
+    name: "@keyheads/cuda-linux-x64",
+    version,
+    description: "NVIDIA GPUs for keyheads: npm install keyheads @keyheads/cuda-linux-x64",
+    ...shared,
+    os: ["linux"],
+    cpu: ["x64"],
+    libc: ["glibc"],
+    config: { glibc: oldestGlibcForCuda },
+    files: ["keyheads_cuda.so", "THIRD-PARTY-NOTICES.md"],
+    main: "keyheads_cuda.so",
+    exports: { ".": "./keyheads_cuda.so", "./package": "./package.json" },
   };
 }

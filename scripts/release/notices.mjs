@@ -70,6 +70,22 @@ export function writeAddonNotices(path, { libxsmm = haveLibxsmm(), runtime }) {
   write(path, "The addon in this package contains these libraries.", parts);
 }
 
+/** Writes the notices of what is linked into the CUDA library. */
+export function writeCudaNotices(path) {
+  write(path, "The library in this package contains these libraries.", [
+    {
+      title: "NVIDIA CUDA Runtime",
+      note: "NVIDIA CUDA Toolkit End User License Agreement",
+      text: licences("cuda-runtime"),
+    },
+    {
+      title: "libstdc++ and libgcc",
+      note: "GPL-3.0-or-later with the GCC Runtime Library Exception 3.1",
+      text: licences("gcc-runtime"),
+    },
+  ]);
+}
+
 const readAddonApi = () =>
   readFileSync(join(root, "native/node_modules/node-addon-api/LICENSE.md"), "utf8");
 

@@ -6,12 +6,11 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { main, outputOf, runShown, StepError } from "../lib/process.mjs";
-import { releaseVersion } from "./build.mjs";
-import { targetNames } from "./manifests.mjs";
+import { releaseTargets, releaseVersion } from "./build.mjs";
 
 /** In the order of publishing. */
 export const releaseNames = [
-  ...targetNames.map((target) => `@keyheads/${target}`),
+  ...releaseTargets.map((target) => `@keyheads/${target}`),
   "@keyheads/models",
   "keyheads",
 ];
