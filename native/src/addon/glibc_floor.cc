@@ -1,7 +1,7 @@
-// Lets an addon that was built on a newer system run on glibc 2.28 (2018: RHEL 8, Debian 10,
-// Ubuntu 18.10; what Node's own binaries need). glibc gave these functions new version names since,
-// and a linker takes the newest. Each definition here is private to the addon, also serves the
-// static libstdc++ and libgcc, and leads to the name that every glibc has.
+// Lets an addon (or the CUDA library) that was built on a newer system run on glibc 2.28 (2018:
+// RHEL 8, Debian 10, Ubuntu 18.10; what Node's own binaries need). glibc gave these functions new
+// version names since, and a linker takes the newest. Each definition here is private to it,
+// also serves the static libstdc++ and libgcc, and leads to the name that every glibc has.
 // scripts/lib/symbols.mjs checks that no newer name is left.
 #include <cstdint>  // defines __GLIBC__
 
