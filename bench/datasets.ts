@@ -18,7 +18,7 @@ import {
   Model,
   resolveModel,
 } from "keyheads";
-import { bundledModels } from "keyheads/models";
+import { bundledModels } from "../packages/models/src/index.ts";
 
 const files: Readonly<Record<DatasetName, string>> = {
   svamp: "SVAMP.json",
