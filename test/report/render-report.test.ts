@@ -127,6 +127,11 @@ describe("renderReport", () => {
     expect(all(page, "#evaluation")[0]?.textContent).toContain("24,300 of 243,000 items");
   });
 
+  it("says how much the drawn edges do by themselves", () => {
+    const text = all(page, "#e-carry-graph")[0]?.textContent ?? "";
+    expect(text).toMatch(/these edges keep\s83.0\s% \(78.0\s% to\s88.0\s%\)/);
+  });
+
   it("says what negative controls found", () => {
     const run = sampleRun({ layers: 4, heads: 4 });
     const [first] = run.experiments;

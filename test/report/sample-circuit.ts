@@ -64,6 +64,7 @@ export function sampleGraph(rng: Random, { layers, heads }: Shape, planted: Plan
   const last = { from: `mlp ${layers - 1}`, to: "logits", effect: -2.9 };
   return {
     ...{ method: "eap-ig", effect: "logit-difference", edgeCount: 32491 },
+    faithfulness: { mean: 0.83, low: 0.78, high: 0.88 },
     edges: [...edges, last].map((edge) => ({
       ...edge,
       ci: [edge.effect - 0.2, edge.effect + 0.2] as const,

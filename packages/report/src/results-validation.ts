@@ -172,6 +172,8 @@ export interface GraphResult {
   readonly edges: readonly GraphEdge[];
   /** All that were measured. */
   readonly edgeCount: number;
+  /** Of these edges alone, on items that they were not found on, all others as on X_c. */
+  readonly faithfulness?: RoleShare;
 }
 export interface GraphEdge {
   readonly from: string;

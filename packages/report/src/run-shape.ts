@@ -203,6 +203,7 @@ const experiment = object({
       method: text,
       effect: text,
       edgeCount: numeric,
+      faithfulness: optional(estimate),
       edges: arrayOf(object({ from: text, to: text, effect: numeric, ci: optional(numbers) })),
     }),
   ),

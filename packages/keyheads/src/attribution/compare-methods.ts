@@ -31,15 +31,15 @@ export interface CompareMethodsOptions
     Pick<IdentifyOptions, "effect" | "guard" | "draws" | "seed" | "batch" | "onlyCorrect"> {
   /** How many of the strongest count for overlap and signs; 10. */
   readonly top?: number;
-  /** Exact edges cost one run an edge; by default where there are at most 20,000. */
+  /** Exact edges cost one run an edge; by default where there are at most `mostEdges`. */
   readonly edges?: boolean;
+  /** 20,000 */
+  readonly mostEdges?: number;
   /** Points of EAP-IG; 5. */
   readonly steps?: number;
   /** Also weigh circuits of the first senders (CPR, CMD); on by default. */
   readonly circuits?: boolean;
 }
-
-const mostEdges = 20_000;
 
 interface Run {
   readonly name: string;
@@ -135,7 +135,7 @@ async function prepare(
   };
 }
 
-function planned({ model, pairs }: Context, { edges }: CompareMethodsOptions) {
+function planned({ model, pairs }: Context, { edges, mostEdges = 20_000 }: CompareMethodsOptions) {
   const ragged = pairs.some(
     ({ reference, counterfactual }) => reference.length !== counterfactual.length,
   );

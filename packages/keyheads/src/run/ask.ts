@@ -3,19 +3,20 @@ import { attentionByRole } from "../analysis/attention-by-role.ts";
 import { lens } from "../analysis/lens.ts";
 import { compareMethods } from "../attribution/compare-methods.ts";
 import { allHeads, componentName, type HeadRef } from "../attribution/component.ts";
-import { edgeCount, edgeGraph } from "../attribution/edges/graph.ts";
 import { effectOf } from "../attribution/effects.ts";
 import { identify } from "../attribution/identify.ts";
 import type { IdentifyOptions } from "../attribution/options.ts";
 import type { HeadInput } from "../attribution/paths/receivers.ts";
 import type { CallOptions, Model } from "../model.ts";
-import type { Experiment, GraphResult, IdentifyResult } from "../results.ts";
+import type { Experiment, GraphResult, IdentifyResult, RoleShare } from "../results.ts";
 import { choose } from "../statistics/combinations.ts";
 import type { ItemSet } from "../tasks/items.ts";
 import { topHeads } from "../tuning/draws.ts";
 import { parseHeads } from "../tuning/selection.ts";
 import { circuit } from "../validation/circuit.ts";
 import { controls } from "../validation/controls.ts";
+import { edgeCircuit } from "../validation/edge-circuit.ts";
+import { edgeScores } from "../validation/graph.ts";
 import { knockOut } from "../validation/knock-out.ts";
 import type { Scored } from "../validation/size-curve.ts";
 import { subsets } from "../validation/subsets.ts";
@@ -113,6 +114,12 @@ export async function ask(
         })
       : undefined,
   );
+  const graph = byEdge.value && graphOf(byEdge.value);
+  const alone = graph
+    ? await attempt("The drawn edges were not run alone", () =>
+        stage(`${name}.graph-alone`, () => runAlone(model, graph, limited(test, mostPathItems))),
+      )
+    : {};
   const fed = inputsOf(heads, equalLengths);
   const paths = [];
   for (const receiver of fed) {
@@ -131,7 +138,7 @@ export async function ask(
       compareMethods(model, limited(discover, mostJudgedItems), {
         ...call,
         ...{ seed, onlyCorrect: true, circuits: false },
-        edges: edgeCount(edgeGraph(model.spec)) <= mostExactEdges,
+        mostEdges: mostExactEdges,
       }),
     ),
   );
@@ -141,7 +148,9 @@ export async function ask(
         controls(model, limited(discover, mostPathItems), { ...call, seed, draws: pathDraws }),
       )
     : undefined;
-  const notes = [proof.note, byEdge.note, methods.note].filter((note) => note !== undefined);
+  const notes = [proof.note, byEdge.note, alone.note, methods.note].filter(
+    (note) => note !== undefined,
+  );
   const attention = await stage(`${name}.attention`, () =>
     attentionByRole(model, test, { ...call, heads, seed }),
   );
@@ -161,7 +170,7 @@ export async function ask(
     attention,
     lens: byLayer,
     ...(proof.value && { circuit: proof.value }),
-    ...(byEdge.value && { graph: graphOf(byEdge.value) }),
+    ...(graph && { graph: { ...graph, ...(alone.value && { faithfulness: alone.value }) } }),
     ...(paths.length > 0 && { paths }),
     ...(methods.value && { methods: methods.value }),
     ...(negative && { controls: negative }),
@@ -188,6 +197,19 @@ function graphOf({
   edgeCount = edges.length,
 }: IdentifyResult): GraphResult {
   return { method, effect, edges, edgeCount };
+}
+
+/** How much of the task the edges do by themselves. */
+async function runAlone(
+  model: Model,
+  { edges, effect }: GraphResult,
+  items: ItemSet,
+): Promise<RoleShare> {
+  const { heads, kvHeads } = model.spec;
+  const { harm } = effectOf(effect, true);
+  const scores = edgeScores(edges, { heads, kvHeads, harm });
+  const proof = await edgeCircuit(model, items, { edges: [...scores.keys()] });
+  return proof.faithfulness;
 }
 
 function limited(set: ItemSet, most: number): ItemSet {

@@ -5,7 +5,7 @@ import { table } from "../charts/table.ts";
 import { html } from "../html.ts";
 import type { Experiment } from "../results.ts";
 import type { GraphEdge } from "../results-validation.ts";
-import { count, isNumber, number } from "../text/numbers.ts";
+import { count, isNumber, number, percent } from "../text/numbers.ts";
 import type { Part } from "./part.ts";
 
 const mostRows = 40;
@@ -27,7 +27,14 @@ export function circuitGraphPart({ graph, direct }: Experiment, prefix: string):
   const body = html`<p>What one part writes and a later one reads, as far as it changes the answer: the
 ${count(shown.length)} strongest of ${count(graph.edgeCount)} edges, found by ${graph.method}. The embeddings are below, the
 logits above; heads are round, MLPs square; queries, keys and values reach a head at its left, middle and
-right. Parts with a thick frame are the key heads and MLPs of the direct effects.</p>
+right. Parts with a thick frame are the key heads and MLPs of the direct effects.${
+    graph.faithfulness
+      ? html` By themselves, with every other edge as on the counterfactual prompt, these edges keep
+<strong>${percent(graph.faithfulness.mean)}</strong> (${percent(graph.faithfulness.low)} to
+${percent(graph.faithfulness.high)}) of what lies between counterfactual and prompt, on other items than those
+they were found on.`
+      : null
+  }</p>
 <div class="prune" data-prune="${id}-drawing" hidden>
 <label for="${id}-range">Hide edges weaker than</label>
 <input id="${id}-range" type="range" min="0" max="100" value="0" step="1">
