@@ -46,6 +46,14 @@ export class VerifyContext {
     return this.#options.signal ? { signal: this.#options.signal } : {};
   }
 
+  /**
+   * How far the same item may be from itself in another batch, or with other captures: its bits are
+   * the same on the CPU; on a GPU they depend on the kernels that a batch and its captures choose.
+   */
+  get betweenRuns(): number {
+    return this.model.device === "cpu" ? 0 : this.tolerance("logits");
+  }
+
   /** Five times the measured float32 error of a group. */
   tolerance(group: string): number {
     const deviation = this.goldens.settings.float32_deviation[group]?.max_abs;

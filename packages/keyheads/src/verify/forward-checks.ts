@@ -72,7 +72,7 @@ const bfloat16Logits: Check = async (context) => {
 export const otherConfig: Check = async (context) => {
   using model = await context.loadAgain({ configFile: "config_v4.json" });
   const run = await context.run("input_ids");
-  const comparison = new Comparison(0);
+  const comparison = new Comparison(context.betweenRuns);
   comparison.add(await plainLogits(context, run.sequences, model), run.logits);
   return comparison.outcome;
 };
