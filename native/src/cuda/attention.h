@@ -298,7 +298,7 @@ struct Size {};
                            " wide; on a GPU at most 256");
 }
 
-// f(Size<R, D>()) with as many lines a thread as shared memory lets where there are two left sides
+// f(Size<R, D>()) with as many lines a thread as shared memory lets where there are two left sides.
 template <class F>
 void visit_size(int64_t width, const F& f) {
   if (width <= 64) return f(Size<4, 64>());
@@ -306,13 +306,13 @@ void visit_size(int64_t width, const F& f) {
   if (width <= 256) return f(Size<1, 256>());
   refuse_width(width);
 }
-// or with one, where no segment has more than 16 lines
+// The same, but no more than segments of at most `lines` fill.
 template <class F>
-void visit_few_lines(int64_t width, const F& f) {
-  if (width <= 64) return f(Size<1, 64>());
-  if (width <= 128) return f(Size<1, 128>());
-  if (width <= 256) return f(Size<1, 256>());
-  refuse_width(width);
+void visit_size(int64_t width, int64_t lines, const F& f) {
+  if (width <= 64 && lines <= 16) return f(Size<1, 64>());
+  if (width <= 64 && lines <= 32) return f(Size<2, 64>());
+  if (width > 64 && width <= 128 && lines <= 16) return f(Size<1, 128>());
+  visit_size(width, f);
 }
 
 // Bytes of shared memory with `lefts` left sides.

@@ -10,11 +10,7 @@
 #include "cuda/gemm.h"
 
 namespace keyheads::cuda {
-namespace {
-
-constexpr uint64_t kWorkspace = uint64_t{32} << 20;
-// Products of different shapes that are remembered; beyond that all are forgotten.
-constexpr size_t kMostPlans = 4096;
+namespace lt {
 
 // How one kind of product is computed: what cuBLASLt ranks first for it.
 struct Plan {
@@ -24,6 +20,20 @@ struct Plan {
   size_t workspace = 0;
   bool possible = false;
 };
+using Key = std::tuple<int64_t, int64_t, int64_t,               // M, N, depth
+                       int64_t, int64_t, int64_t,               // strides of a, b, c
+                       uint32_t, uint32_t, uint32_t, uint32_t,  // alignments of a, b, c, bias
+                       unsigned>;                               // types, transpositions, bias, beta
+
+}  // namespace lt
+namespace {
+
+using lt::Key;
+using lt::Plan;
+
+constexpr uint64_t kWorkspace = uint64_t{32} << 20;
+// Products of different shapes that are remembered; beyond that all are forgotten.
+constexpr size_t kMostPlans = 4096;
 
 // Alignments in bytes: at most 256 of the heuristic's interest.
 uint32_t alignment(const void* p, int64_t row_bytes) {
@@ -31,10 +41,6 @@ uint32_t alignment(const void* p, int64_t row_bytes) {
   return static_cast<uint32_t>(bits & (~bits + 1));
 }
 
-using Key = std::tuple<int64_t, int64_t, int64_t,               // M, N, depth
-                       int64_t, int64_t, int64_t,               // strides of a, b, c
-                       uint32_t, uint32_t, uint32_t, uint32_t,  // alignments of a, b, c, bias
-                       unsigned>;                               // types, transpositions, bias, beta
 Key key_of(const Product& p) {
   const int64_t element = p.a.bf16 ? 2 : 4;
   const unsigned kind = unsigned{p.a.bf16} | unsigned{p.a.transposed} << 1 |
@@ -135,7 +141,10 @@ void Lt::forget(Plan& plan) const {
 }
 
 const Plan& Lt::plan_of(const Product& product) {
-  if (!handle) check(call.Create(&handle), "handle");
+  if (!handle) {
+    check(call.Create(&handle),
+          "handle (does the driver know this version? KEYHEADS_CUBLASLT names another)");
+  }
   const Key key = key_of(product);
   const auto found = plans.find(key);
   if (found != plans.end()) return found->second;

@@ -226,9 +226,10 @@ void attention_impl(Queue& queue, const Attention<float>& a) {
            dim3(kAttentionThreads), 0, queue.stream, there, shape, joined, int64_t{16 * R}, parts);
     cuda::check_launch("attention");
   };
-  if (lines <= 16) return visit_few_lines(a.width, run);
-  if (a.width > 64 && a.width <= 128) return run(Size<4, 128>());  // one left side takes less
-  visit_size(a.width, run);
+  // one left side leaves room for more
+  if (a.width > 64 && a.width <= 128 && lines > 32) return run(Size<4, 128>());
+  if (a.width > 128 && a.width <= 256 && lines > 16) return run(Size<2, 256>());
+  visit_size(a.width, lines, run);
 }
 
 // What the backward pass needs of a query and head, at its row * heads + head: the pattern is
@@ -449,7 +450,7 @@ void attention_backward_impl(Queue& queue, const AttentionBackward<float>& a) {
     const Tile* key_work = upload(queue, own);
     LAUNCH_TILES((dkdv_kernel<R, D>), 2, own, there, shape, key_work, stats);
   };
-  lines <= 16 ? visit_few_lines(a.width, run) : visit_size(a.width, run);
+  visit_size(a.width, lines, run);
 }
 
 }  // namespace
