@@ -70,6 +70,16 @@ async function nativeTests() {
   process.stdout.write(`        ${output.trimEnd().split("\n").at(-1)}\n`);
 }
 
+/** The CUDA half of the ops, compiled for the CPU. */
+async function nativeTestsOfDevice() {
+  const folder = join(root, "native", "build", "Release");
+  const library = join(folder, "keyheads_cuda_shim.so");
+  if (!existsSync(library)) return "it is built for x86-64 only";
+  const output = await runLogged("op-tests-cuda", join(folder, "op_tests"), ["--device", library]);
+  process.stdout.write(`        ${output.trimEnd().split("\n").at(-1)}\n`);
+  return undefined;
+}
+
 async function vitest() {
   const report = join(cacheFolder, "test", "vitest.json");
   const code = await runShown(bin("vitest"), [
@@ -96,6 +106,7 @@ await main(async () => {
   await check("types", () => runLogged("typescript", bin("tsc"), ["-b"]).then(() => {}));
   await check("symbols", symbols);
   await check("native op tests", nativeTests);
+  await check("ops on the CUDA shim", nativeTestsOfDevice);
   const tests = await vitest();
 
   const list = failed.length > 0 ? ` (${failed.join(", ")})` : "";

@@ -322,8 +322,10 @@ bool register_op() {
     }
   };
   if constexpr (requires(Random & random) { d.random_shape(random); }) {
-    test.fuzz = [](Report& report, Random& random) {
-      run_case<D>(report, D().random_shape(random));
+    test.fuzz = [](Report& report, Random& random, Device* device) {
+      const Shape shape = D().random_shape(random);
+      if (!device) return run_case<D>(report, shape);
+      OpCase<D>(report, shape, detect_isa()).run_on(*device);
     };
   }
   if constexpr (requires(const Perf& perf) { d.perf(perf); }) {

@@ -4,7 +4,7 @@
 // op_tests --fuzz SECONDS [--seed N] [NAME...]
 //                              random shapes, from case N on; --fuzz 0 --seed N runs that case
 //                              alone
-// op_tests --device LIBRARY [NAME...]
+// op_tests --device LIBRARY [--fuzz SECONDS [--seed N]] [NAME...]
 //                              runs the cases on the device of a CUDA library
 // op_tests --floors            the machine's peak operations and bytes a second, as JSON
 // op_tests --gemm f32|bf16 M N K ...
@@ -105,7 +105,7 @@ bool selected(const std::string& name, int count, char** names) {
 }
 
 // Case n is an op and a shape drawn from n, whatever came before: a failure can be run alone.
-int fuzz(double duration, int64_t seed, int count, char** names) {
+int fuzz(double duration, int64_t seed, int count, char** names, Device* device) {
   std::vector<OpTest> tests;
   for (const OpTest& test : op_tests()) {
     if (test.fuzz && selected(test.name, count, names)) tests.push_back(test);
@@ -123,13 +123,13 @@ int fuzz(double duration, int64_t seed, int count, char** names) {
     Random random("case " + std::to_string(number));
     const OpTest& test = tests[static_cast<size_t>(random.below(std::ssize(tests)))];
     Report report;
-    test.fuzz(report, random);
+    test.fuzz(report, random, device);
     if (report.failures() == 0) continue;
     ++failed;
     std::string only;
     for (int i = 0; i < count; ++i) only += std::string(" ") + names[i];
-    std::printf("FAILED %s; again: op_tests --fuzz 0 --seed %lld%s\n", test.name.c_str(),
-                static_cast<long long>(number), only.c_str());
+    std::printf("FAILED %s; again: op_tests%s --fuzz 0 --seed %lld%s\n", test.name.c_str(),
+                device ? " --device LIBRARY" : "", static_cast<long long>(number), only.c_str());
     std::fflush(stdout);
   }
   std::printf("%lld random cases from seed %lld on, %lld failed\n", static_cast<long long>(cases),
@@ -137,13 +137,13 @@ int fuzz(double duration, int64_t seed, int count, char** names) {
   return failed == 0 ? 0 : 1;
 }
 
-int fuzz(int count, char** arguments) {
+int fuzz(int count, char** arguments, Device* device = nullptr) {
   if (count == 0) throw std::invalid_argument("--fuzz needs a number of seconds");
   const double duration = std::stod(arguments[0]);
   const bool seeded = count > 2 && std::string(arguments[1]) == "--seed";
   const int64_t seed = seeded ? std::stoll(arguments[2]) : 0;
   const int used = seeded ? 3 : 1;
-  return fuzz(duration, seed, count - used, arguments + used);
+  return fuzz(duration, seed, count - used, arguments + used, device);
 }
 
 enum class Mode { test, perf, cpu };
@@ -182,6 +182,9 @@ int run_on_device(int count, char** arguments) {
   if (count == 0) throw std::invalid_argument("--device needs a CUDA library");
   Device& device = Device::open(arguments[0], 0, "");
   std::printf("%s\n", device.info().name);
+  if (count > 1 && std::string(arguments[1]) == "--fuzz") {
+    return fuzz(count - 2, arguments + 2, &device);
+  }
   return run(Mode::test, count - 1, arguments + 1, &device);
 }
 

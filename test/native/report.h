@@ -43,7 +43,8 @@ struct OpTest {
   std::string name;
   std::function<void(Report&)> test;
   std::function<void(const Perf&)> perf;
-  std::function<void(Report&, Random&)> fuzz{};  // one case of a random shape
+  // one case of a random shape; on the CPU without a device
+  std::function<void(Report&, Random&, Device*)> fuzz{};
   std::function<void(Report&, Device&)> on_device{};
 };
 std::vector<OpTest>& op_tests();

@@ -21,17 +21,19 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4],
 #else
   const auto lane = static_cast<int>(shim::lane());
   const int g = lane / 4, t = lane % 4;
+  const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+  const shim::Words* of = shim::share_words(mine, 6);
   for (int half = 0; half < 2; ++half) {
     for (int from = 0; from < 4; ++from) {
-      const Bf16Pair upper{__shfl_sync(kAllLanes, a[2 * half], 4 * g + from)};
-      const Bf16Pair lower{__shfl_sync(kAllLanes, a[2 * half + 1], 4 * g + from)};
+      const Bf16Pair upper{of[4 * g + from][2 * half]}, lower{of[4 * g + from][2 * half + 1]};
       for (int column = 0; column < 2; ++column) {
-        const Bf16Pair right{__shfl_sync(kAllLanes, b[half], 4 * (2 * t + column) + from)};
+        const Bf16Pair right{of[4 * (2 * t + column) + from][4 + half]};
         d[column] += upper.first() * right.first() + upper.second() * right.second();
         d[2 + column] += lower.first() * right.first() + lower.second() * right.second();
       }
     }
   }
+  __syncwarp();  // before the words are written again
 #endif
 }
 

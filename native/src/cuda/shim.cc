@@ -54,6 +54,7 @@ struct Group {
 struct Warp {
   Group group;
   uint64_t values[32];
+  Words words[32];
 };
 struct SharedMemory {
   void* memory;
@@ -286,6 +287,13 @@ uint64_t exchange(uint64_t value, unsigned from) {
   value = w.values[from % 32];
   warp_barrier();
   return value;
+}
+
+const Words* share_words(const uint32_t* words, unsigned count) {
+  Warp& w = warp();
+  std::copy(words, words + count, w.words[lane()]);
+  warp_barrier();
+  return w.words;
 }
 
 void* dynamic_shared() {

@@ -54,6 +54,10 @@ void barrier();
 void warp_barrier();
 // Writes this lane's value, waits for the warp, and reads that of lane `from`.
 uint64_t exchange(uint64_t value, unsigned from);
+// Writes this lane's words, waits for the warp, and gives those of all lanes, which stay until the
+// lanes meet at the next barrier.
+using Words = uint32_t[8];
+const Words* share_words(const uint32_t* words, unsigned count);
 void* dynamic_shared();
 // Memory at this address is shared memory of whichever block runs.
 void use_shared(void* memory, size_t bytes, bool& known);

@@ -65,7 +65,7 @@ struct FromBf16 {
 
 // f(From{}) with the type that is stored
 template <class F>
-KEYHEADS_INLINE void with_stored(Stored type, const F& f) {
+void with_stored(Stored type, const F& f) {
   switch (type) {
     case Stored::f32:
       return f(FromF32{});

@@ -56,7 +56,7 @@ struct LinearCase {
   }
   // of many tiles, long sums that are split, few rows
   std::vector<Shape> device_shapes() const {
-    return {whole(1440, 40, 1450, 1),
+    return {{1440, 9, 1450, 1, 0, 1380, 70, 0, 9},
             {70, 1030, 65, 1, 1, 3, 60, 2, 1000},
             {1030, 20, 24, 0, 0, 0, 24, 0, 20},
             whole(2, 136, 80, 1),

@@ -1,5 +1,7 @@
 #include "ops/pack_stored.h"
 
+#include <thread>
+
 #include "op_case.h"
 
 namespace keyheads::test {
@@ -202,9 +204,39 @@ void check_all(Report& report) {
     check_on(report, ctx);
   }
 }
+// Pieces of one weight, by threads of their own.
+void check_threads(Report& report, Context& ctx) {
+  constexpr int64_t kRows = 64, kColumns = 33, kThreads = 4;
+  report.count_case();
+  const File file(Stored::f32, kRows * kColumns);
+  Memory<float> memory(kRows * kColumns, -1.0f);
+  const Weight<float> w{memory.data(), kRows, kColumns, Storage::full};
+  std::vector<std::thread> threads;
+  for (int64_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int64_t r = t; r < kRows; r += kThreads) {
+        ops::pack_stored(ctx, ops::PackStored<float>{.w = w,
+                                                     .data = file.bytes.data() + r * kColumns * 4,
+                                                     .type = Stored::f32,
+                                                     .row_step = kColumns,
+                                                     .col_step = 1,
+                                                     .row0 = r,
+                                                     .rows = 1,
+                                                     .col0 = 0,
+                                                     .cols = kColumns});
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ctx.device->synchronize();
+  if (std::memcmp(memory.data(), file.bytes.data(), file.bytes.size()) != 0) {
+    report.fail("threads that pack a weight together");
+  }
+}
 void check_device(Report& report, Device& device) {
   const OnDevice on(device, detect_isa());
   check_on(report, on.ctx);
+  check_threads(report, on.ctx);
 }
 
 [[maybe_unused]] const bool registered =
