@@ -36,8 +36,7 @@ async function cases(label, [command, ...args], expected, { more = false, env = 
     env: { ...process.env, ...env },
   });
   const lines = output.trimEnd().split(/\r?\n/); // emulators warn of what they do not have
-  const [, found] =
-    lines.map((line) => /: ?( (?:x86-64-|arm64-).*)$/.exec(line)).find(Boolean) ?? [];
+  const [, found] = lines.map((line) => /:( (?:x86-64-|arm64-).*)$/.exec(line)).find(Boolean) ?? [];
   if (found === expected || (more && found?.startsWith(expected))) return lines.at(-1);
   throw new StepError(`${label} should have the levels${expected}, and has not:\n${output}`);
 }
