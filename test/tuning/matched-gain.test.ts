@@ -5,6 +5,7 @@ import type { Model } from "../../packages/keyheads/src/model.ts";
 import { gainMethods } from "../../packages/keyheads/src/tuning/gain-methods.ts";
 import {
   compareAtMatchedGain,
+  isFalling,
   type MatchedGainEvent,
   type MatchedGainOptions,
 } from "../../packages/keyheads/src/tuning/matched-gain.ts";
@@ -161,4 +162,11 @@ describe("tuning at matched gain", () => {
     }
     expect(() => gainMethods(model.spec, { key: [] })).toThrow("no key heads");
   });
+});
+
+test("a loss that jumped before it fell does not count as learning", () => {
+  expect(isFalling([4, 3, 3, 2, 2, 2, 1, 1])).toBe(true);
+  expect(isFalling([0.3, 6, 5, 4, 3, 2, 1, 0.9])).toBe(false);
+  expect(isFalling([4, 3, 2, 2, 1, 1, 2, 2])).toBe(false);
+  expect(isFalling([4, 3])).toBe(false);
 });

@@ -294,11 +294,16 @@ function isHopeless(lr: number, higher: Run, maxUpdates: number): boolean {
   return (higher.updates * higher.lr) / lr > 2 * maxUpdates;
 }
 
-/** Whether the last quarter of the losses is lower than the quarter before it. */
-function isFalling(losses: readonly number[]): boolean {
+/**
+ * Whether the last quarter of the losses is lower than the quarter before it, and the first quarter
+ * no higher than the first loss: a rate that is too high falls too, from where it has jumped to.
+ */
+export function isFalling(losses: readonly number[]): boolean {
   const quarter = Math.floor(losses.length / 4);
+  if (quarter === 0) return false;
   const mean = (part: readonly number[]) => part.reduce((sum, x) => sum + x, 0) / part.length;
-  return quarter > 0 && mean(losses.slice(-quarter)) < mean(losses.slice(-2 * quarter, -quarter));
+  const jumped = mean(losses.slice(0, quarter)) > (losses[0] as number);
+  return !jumped && mean(losses.slice(-quarter)) < mean(losses.slice(-2 * quarter, -quarter));
 }
 
 /** Reaching the gain comes first, then the least collateral on dev, then the fewest updates. */
