@@ -25,14 +25,18 @@ const formats = {
   },
   darwin: {
     exported: (addon) => lines(...appleNm("-gU", addon), /^[0-9a-f]* +\w _(.+)$/),
-    needed: (addon) => lines(...appleOtool("-L", addon), /^\s+(\S+) \(compat/).slice(1),
+    needed: (addon) =>
+      lines(...appleLibraries(addon), /^\s+(\S+) \(compat/).filter(
+        (name) => !name.endsWith(".node"),
+      ),
     libraries: /^\/usr\/lib\/lib(System\.B|c\+\+\.1)\.dylib$/,
   },
 };
 const objdump = "x86_64-w64-mingw32-objdump";
 const onMac = process.platform === "darwin";
 const appleNm = (...options) => [onMac ? "nm" : "llvm-nm", options];
-const appleOtool = (...options) => [onMac ? "otool" : "llvm-otool", options];
+const appleLibraries = (addon) =>
+  onMac ? ["otool", ["-L", addon]] : ["llvm-objdump", ["--macho", "--dylibs-used", addon]];
 
 /** What `pattern` captures in each line of a tool's output. */
 function lines(command, args, pattern) {
@@ -102,10 +106,7 @@ function checkGlibc(addon, oldest) {
 
 /** On macOS whatever the linker does not find is looked up when it is called: only Node's may be. */
 function checkLateSymbols(addon) {
-  const late = lines(
-    ...appleNm("-gum", addon),
-    /external _(\S+) .*(?:dynamically looked up|from flat|from executable)/,
-  );
+  const late = lines(...appleNm("-gum", addon), /external _(\S+)(?: \((?!from lib).*)?$/);
   const foreign = late.filter((name) => !/^(napi|node_api)_/.test(name));
   if (foreign.length > 0) {
     throw new StepError(`${addon} needs ${foreign.slice(0, shown).join(", ")}: who has them?`);
