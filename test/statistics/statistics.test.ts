@@ -62,7 +62,11 @@ describe("intervals", () => {
     const [low, high] = wilson(8, 10);
     expect(low).toBeCloseTo(0.4901624715366418, 12);
     expect(high).toBeCloseTo(0.9433178485456248, 12);
-    expect(wilson(0, 20)[0]).toBe(0);
+    for (let n = 1; n < 200; ++n) {
+      expect(wilson(0, n)[0]).toBe(0);
+      expect(wilson(n, n)[1]).toBe(1);
+    }
+    expect(wilson(0, 0)[1]).toBeNaN();
     expect(wilson(0, 20)[1]).toBeCloseTo(0.16112515805281935, 12);
   });
 
