@@ -1,9 +1,10 @@
 // What hooks cost in a forward pass of 16 short prompts: none asked for (against a build without
 // any), every z captured, one head edited in every layer, a JavaScript function called in every
-// layer; and what plain PyTorch hooks cost that keep a copy of every z. Prints one JSON object;
-// overheads are means of paired rounds with their 95 % interval, each sample taken with Benchmark.js.
+// layer; and what plain PyTorch hooks cost that keep a copy of every z, or call a Python function.
+// Prints one JSON object; overheads are means of paired rounds with their 95 % interval. A round is the
+// median of some passes of each, in turn; each sample is taken with Benchmark.js.
 //
-//   npx tsx bench/hooks.ts [MODEL] [--quick] [--rounds 30]
+//   npx tsx bench/hooks.ts [MODEL] [--quick] [--rounds 30] [--passes 3] [--only data,functions,idle,pytorch]
 //
 // MODEL is a folder or the name of a bundled model; the default is random, of width 512, 8 layers.
 // The build without taps: npx cmake-js build --directory native --out native/build --target
@@ -22,8 +23,12 @@ const { values: flags, positionals } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     rounds: { type: "string" },
+    passes: { type: "string", default: "3" },
+    only: { type: "string", default: "data,functions,idle,pytorch" },
   },
 });
+const passes = Number(flags.passes);
+const wanted = flags.only.split(",");
 const rounds = Number(flags.rounds ?? (flags.quick ? 5 : 30));
 using models = new RandomModels();
 const folder = positionals[0]
@@ -53,39 +58,53 @@ const withFunction = (where: { rows: Int32Array }) => () => {
   return sample(() => model.runWithHooks(sequences, calls, { readout }));
 };
 
-const times = await alternate(rounds, {
-  none: forward({}),
-  "every z captured": forward({ captures: sites }),
-  "one head zeroed in every layer": forward({
-    edits: sites.map((site) => ({ ...site, head: 0, op: "zero" as const })),
-  }),
-  "function on one row": withFunction({ rows: rows.subarray(0, 1) }),
-  "function on 64 kB": withFunction({ rows }),
-});
-const { none, "function on one row": onRow, "function on 64 kB": onBlock, ...hooked } = times;
-// the function itself does nothing
-const firing = (seconds: number[]) =>
-  median(seconds.map((s, round) => (1e6 * (s - (none[round] as number))) / layers));
-const percents = Object.fromEntries(
-  Object.entries(hooked).map(([name, seconds]) => [name, overhead(seconds, none)]),
-);
-const idle = await compareWithoutTaps(folder, sequences, rounds);
-const pytorch = await pytorchHooks();
+const results: Record<string, unknown> = {};
+if (wanted.includes("data")) {
+  const { none, ...hooked } = await alternate(
+    rounds,
+    {
+      none: forward({}),
+      "every z captured": forward({ captures: sites }),
+      "one head zeroed in every layer": forward({
+        edits: sites.map((site) => ({ ...site, head: 0, op: "zero" as const })),
+      }),
+    },
+    passes,
+  );
+  results.milliseconds = 1000 * median(none);
+  for (const [name, seconds] of Object.entries(hooked)) results[name] = overhead(seconds, none);
+}
+if (wanted.includes("functions")) {
+  const contestants = {
+    none: forward({}),
+    "on one row": withFunction({ rows: rows.subarray(0, 1) }),
+    [`on ${rows.length * model.spec.dHead * 4} bytes`]: withFunction({ rows }),
+  };
+  results["microseconds of a function's firing"] = firings(
+    await alternate(rounds, contestants, passes),
+  );
+}
+if (wanted.includes("idle")) {
+  const idle = await compareWithoutTaps(folder, sequences, rounds, passes);
+  if (idle) results["idle hooks"] = idle;
+}
+if (wanted.includes("pytorch")) {
+  const pytorch = await pytorchHooks();
+  if (pytorch) results["PyTorch hooks"] = pytorch;
+}
 console.log(
   JSON.stringify({
-    model: positionals[0] ?? "random",
-    tokens: sequences.flat().length,
-    rounds,
-    milliseconds: 1000 * median(none),
-    ...(idle && { "idle hooks": idle }),
-    ...percents,
-    "microseconds of a function's firing": {
-      "on one row": firing(onRow),
-      [`on ${rows.length * model.spec.dHead * 4} bytes`]: firing(onBlock),
-    },
-    ...(pytorch && { "PyTorch hooks, every z copied": pytorch }),
+    ...{ model: positionals[0] ?? "random", tokens: sequences.flat().length, rounds, passes },
+    ...results,
   }),
 );
+
+/** What one call of a function costs that does nothing itself. */
+function firings({ none = [], ...called }: Record<string, number[]>) {
+  const each = (seconds: number[]) =>
+    median(seconds.map((s, round) => (1e6 * (s - (none[round] as number))) / layers));
+  return Object.fromEntries(Object.entries(called).map(([name, s]) => [name, each(s)]));
+}
 
 /** What TransformerLens, nnsight and others build on, with nothing of theirs on top. */
 async function pytorchHooks() {
@@ -94,13 +113,20 @@ async function pytorchHooks() {
   using peer = new Peer(python, "torch_forward.py");
   await peer.ask({ do: "setup", threads: loadBinding().info().threads, cpu: false });
   await peer.ask({ do: "open", folder, dtype: "f32" });
-  const request = { attention: "sdpa", sequences, times: 5 };
+  const request = { attention: "sdpa", sequences, times: 1 };
   const ask = async (given: object) =>
     (await peer.ask<{ seconds: number }>({ ...request, ...given })).seconds;
-  await ask({ do: "hooked" });
-  const seconds = await alternate(rounds, {
+  const contestants = {
     none: () => ask({ do: "forward", way: "padded" }),
-    hooked: () => ask({ do: "hooked" }),
-  });
-  return { milliseconds: 1000 * median(seconds.none), ...overhead(seconds.hooked, seconds.none) };
+    "every z copied": () => ask({ do: "hooked", what: "copy" }),
+    "a function that does nothing": () => ask({ do: "hooked", what: "nothing" }),
+  };
+  for (const once of Object.values(contestants)) await once();
+  const seconds = await alternate(rounds, contestants, passes);
+  const { none, "every z copied": copied, "a function that does nothing": nothing } = seconds;
+  return {
+    milliseconds: 1000 * median(none),
+    "every z copied": overhead(copied, none),
+    "microseconds of a function's firing": firings({ none, "on one head": nothing }),
+  };
 }

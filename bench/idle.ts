@@ -1,5 +1,5 @@
 // What idle hooks cost: the same forward pass with the addon and with a build without taps, each in a
-// process of its own that loads the model anew in every round.
+// process of its own.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Peer } from "./peer.ts";
@@ -11,6 +11,7 @@ export async function compareWithoutTaps(
   folder: string,
   sequences: readonly (readonly number[])[],
   rounds: number,
+  passes: number,
 ): Promise<Overhead | undefined> {
   const build = fileURLToPath(new URL("../native/build/Release", import.meta.url));
   const bare = `${build}/keyheads_without_taps.node`;
@@ -23,9 +24,11 @@ export async function compareWithoutTaps(
   using taps = start(`${build}/keyheads.node`);
   using withoutTaps = start(bare);
   const request = { folder, sequences };
-  const seconds = await alternate(rounds, {
-    taps: () => taps.ask<number>(request),
-    withoutTaps: () => withoutTaps.ask<number>(request),
-  });
+  for (const each of [taps, withoutTaps]) await each.ask<number>(request);
+  const contestants = {
+    taps: () => taps.ask<number>({}),
+    withoutTaps: () => withoutTaps.ask<number>({}),
+  };
+  const seconds = await alternate(rounds, contestants, passes);
   return overhead(seconds.taps, seconds.withoutTaps);
 }

@@ -7,10 +7,11 @@ export interface Ratio {
   readonly range: readonly [number, number];
 }
 
-/** Seconds of every contestant in every round. */
+/** Seconds of every contestant in every round: the median of its passes, in turn with the others'. */
 export async function alternate<Name extends string>(
   rounds: number,
   contestants: Readonly<Record<Name, () => Promise<number>>>,
+  passes = 1,
 ): Promise<Record<Name, number[]>> {
   const names = Object.keys(contestants) as Name[];
   const seconds = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<
@@ -18,11 +19,15 @@ export async function alternate<Name extends string>(
     number[]
   >;
   for (let round = 0; round < rounds; ++round) {
-    for (const i of names.keys()) {
-      const name = names[(i + round) % names.length] as Name;
-      await pause(20);
-      seconds[name].push(await contestants[name]());
+    const taken = names.map((): number[] => []);
+    for (let pass = 0; pass < passes; ++pass) {
+      for (const i of names.keys()) {
+        const at = (i + round + pass) % names.length;
+        await pause(20);
+        taken[at]?.push(await contestants[names[at] as Name]());
+      }
     }
+    for (const [i, name] of names.entries()) seconds[name].push(median(taken[i] as number[]));
   }
   return seconds;
 }

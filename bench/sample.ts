@@ -2,13 +2,13 @@
 import Benchmark from "benchmark";
 import { median } from "./peer.ts";
 
-/** Median seconds of a few runs of an asynchronous function. */
+/** Seconds of a run or two of an asynchronous function; rounds take many of these, in turn. */
 export async function sample(run: () => Promise<unknown>): Promise<number> {
   const benchmark = new Benchmark("sample", {
     defer: true,
-    minSamples: 5,
-    minTime: 0.02,
-    maxTime: 0.2,
+    minSamples: 1,
+    minTime: 0.001,
+    maxTime: 0.001,
     fn: (deferred: { resolve(): void }) => void run().then(() => deferred.resolve()),
   });
   await new Promise((resolve) => benchmark.on("complete", resolve).run({ async: true }));

@@ -59,17 +59,31 @@ def forward(model, way, sequences, times):
     return {"seconds": seconds, "logits": logits.float().flatten().tolist()}
 
 
-def hooked(model, sequences, times):
-    """Forward passes with a plain PyTorch hook on every output projection that keeps a copy of z."""
+def hooked(model, sequences, times, what):
+    """Forward passes with a plain PyTorch hook on every output projection: one that keeps a copy of z,
+    or one that hands the first head's z to a Python function that does nothing."""
     kept = []
+    d_head = model.config.hidden_size // model.config.num_attention_heads
+
+    def nothing(values):
+        return None
+
+    def copy(_, args):
+        kept.append(args[0].clone())
+
+    def call(_, args):
+        nothing(args[0][..., :d_head])
+
     handles = [
-        layer.self_attn.o_proj.register_forward_pre_hook(lambda _, args: kept.append(args[0].clone()))
+        layer.self_attn.o_proj.register_forward_pre_hook({"copy": copy, "nothing": call}[what])
         for layer in model.model.layers
     ]
 
+    inputs = padded(sequences)[0]
+
     def run():
         kept.clear()
-        return model(**padded(sequences)[0], logits_to_keep=1, use_cache=False).logits
+        return model(**inputs, logits_to_keep=1, use_cache=False).logits
 
     seconds, _ = timed(run, times)
     for handle in handles:

@@ -249,9 +249,13 @@ Var<T> Taps<T>::edit(Tape* tape, const Edit<T>& e, const Var<T>& x, const Patter
 }
 
 template <class T>
-Var<T> Taps<T>::call(Tape* tape, const Edit<T>& e, const Var<T>& x, const PatternLayout* pattern) {
+Var<T> Taps<T>::call(Tape* tape, const Edit<T>& e, const Var<T>& x, const PatternLayout* pattern,
+                     bool in_place) {
   const Selection where = select(e.site, x.cols(), pattern);
-  Var<T> y{copy_of(ctx_, x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
+  Var<T> y = x;
+  if (!in_place) {
+    y = {copy_of(ctx_, x.value), x.grad ? std::make_shared<Grad<T>>() : nullptr};
+  }
   // the selection may be the whole value, in its order
   const bool whole = where.size == x.value.size();
   const Tensor<T> values = whole ? y.value : gather(ctx_, where, x.value);
@@ -298,10 +302,13 @@ Var<T> Taps<T>::tap(Tape* tape, Hook hook, int64_t layer, Var<T> x, const Patter
       for (const size_t i : found->second) use(i);
     }
   };
-  bool own = false;  // edits that nothing is differentiated through share one copy
+  // Edits that nothing is differentiated through change a value that is nobody else's, which is
+  // their first one's copy at the latest.
+  bool own = x.value.hold.use_count() == 1;
   each(edits_at_, [&](size_t i) {
-    x = edits_[i].op == EditOp::call ? call(tape, edits_[i], x, pattern)
-                                     : edit(tape, edits_[i], x, pattern, own && !tape);
+    const bool in_place = own && !tape;
+    x = edits_[i].op == EditOp::call ? call(tape, edits_[i], x, pattern, in_place)
+                                     : edit(tape, edits_[i], x, pattern, in_place);
     own = true;
   });
   each(captures_at_,

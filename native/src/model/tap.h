@@ -76,7 +76,8 @@ class Taps {
   // `in_place`: nobody else reads x, which may be overwritten.
   Var<T> edit(Tape* tape, const Edit<T>& edit, const Var<T>& x, const PatternLayout* pattern,
               bool in_place);
-  Var<T> call(Tape* tape, const Edit<T>& edit, const Var<T>& x, const PatternLayout* pattern);
+  Var<T> call(Tape* tape, const Edit<T>& edit, const Var<T>& x, const PatternLayout* pattern,
+              bool in_place);
 
   Context& ctx_;
   const Spec& spec_;
