@@ -16,6 +16,7 @@ import {
   readoutOf,
 } from "./meter.ts";
 import type { EdgeCircuitOptions, Items } from "./options.ts";
+import { type Measured, Remembered } from "./remembered.ts";
 import { ownCounterfactuals } from "./replacement.ts";
 
 /** Numbers that the plain runs of a chunk of items leave behind, at most. */
@@ -34,7 +35,7 @@ export class EdgeMeter implements Meter<string> {
   readonly #counterfactuals: readonly (readonly number[])[];
   readonly #metric: Metric;
   readonly #call: CallOptions;
-  readonly #known = new Map<string, Float64Array>();
+  readonly #known = new Remembered<CircuitMasks>((circuits) => this.#run(circuits));
 
   /**
    * Throws BAD_ITEMS for items without a counterfactual of the prompt's length, or without what the
@@ -52,19 +53,11 @@ export class EdgeMeter implements Meter<string> {
   }
 
   async measure(removed: readonly (readonly string[])[]): Promise<Float64Array[]> {
-    const keys: string[] = [];
-    const missing = new Map<string, CircuitMasks>();
-    for (const set of removed) {
-      const masks = this.#space.masksWithout(set);
-      const key = hash(masks);
-      keys.push(key);
-      if (!this.#known.has(key)) missing.set(key, masks);
-    }
-    if (missing.size > 0) await this.#run(missing);
-    return keys.map((key) => this.#known.get(key) as Float64Array);
+    const circuits = removed.map((set) => this.#space.masksWithout(set));
+    return await this.#known.get(circuits.map((masks) => [hash(masks), masks]));
   }
 
-  async #run(circuits: ReadonlyMap<string, CircuitMasks>): Promise<void> {
+  async #run(circuits: ReadonlyMap<string, CircuitMasks>): Promise<Measured[]> {
     const values = new Map([...circuits.keys()].map((key) => [key, [] as number[]]));
     for (const { start, stop } of this.#chunks()) {
       const cases = this.#cases.slice(start, stop);
@@ -80,7 +73,7 @@ export class EdgeMeter implements Meter<string> {
         values.get(key)?.push(...levelsOf(this.#metric, result, 0, cases.length));
       }
     }
-    for (const [key, levels] of values) this.#known.set(key, Float64Array.from(levels));
+    return [...values].map(([key, levels]) => [key, Float64Array.from(levels)]);
   }
 
   /** Items that run together. */

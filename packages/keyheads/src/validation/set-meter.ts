@@ -12,6 +12,7 @@ import {
   readoutOf,
 } from "./meter.ts";
 import type { AblationOptions, Items } from "./options.ts";
+import { type Measured, Remembered } from "./remembered.ts";
 import { prepareSweep, type SetSweep } from "./sweep-sets.ts";
 
 /** Sets that one sweep holds. */
@@ -24,7 +25,7 @@ export class SetMeter implements Meter<Component> {
   readonly #cases: readonly Case[];
   readonly #sweep: SetSweep;
   readonly #metric: Metric;
-  readonly #known = new Map<string, Float64Array>();
+  readonly #known = new Remembered<readonly Component[]>((sets) => this.#runAll([...sets]));
 
   private constructor(items: Items, cases: readonly Case[], sweep: SetSweep, metric: Metric) {
     this.metric = metric.name;
@@ -49,16 +50,18 @@ export class SetMeter implements Meter<Component> {
   }
 
   async measure(removed: readonly (readonly Component[])[]): Promise<Float64Array[]> {
-    const missing = new Map<string, readonly Component[]>();
-    for (const set of removed) if (!this.#known.has(keyOf(set))) missing.set(keyOf(set), set);
-    const sets = [...missing];
-    for (let start = 0; start < sets.length; start += mostSets) {
-      await this.#run(sets.slice(start, start + mostSets));
-    }
-    return removed.map((set) => this.#known.get(keyOf(set)) as Float64Array);
+    return await this.#known.get(removed.map((set) => [keyOf(set), set]));
   }
 
-  async #run(sets: readonly (readonly [string, readonly Component[]])[]): Promise<void> {
+  async #runAll(sets: readonly Keyed[]): Promise<Measured[]> {
+    const measured: Measured[] = [];
+    for (let start = 0; start < sets.length; start += mostSets) {
+      measured.push(...(await this.#run(sets.slice(start, start + mostSets))));
+    }
+    return measured;
+  }
+
+  async #run(sets: readonly Keyed[]): Promise<Measured[]> {
     const values = sets.map(() => new Float64Array(this.#cases.length));
     await this.#sweep.run(
       sets.map(([, set]) => set),
@@ -69,9 +72,11 @@ export class SetMeter implements Meter<Component> {
         }
       },
     );
-    for (const [v, [key]] of sets.entries()) this.#known.set(key, values[v] as Float64Array);
+    return sets.map(([key], v) => [key, values[v] as Float64Array]);
   }
 }
+
+type Keyed = readonly [key: string, set: readonly Component[]];
 
 function keyOf(set: readonly Component[]): string {
   return set.map(componentName).sort().join();
