@@ -164,7 +164,7 @@ int run(Mode mode, int count, char** names, Device* device = nullptr) {
       continue;
     }
     Report report;
-    if (device && !test.on_device) continue;
+    if (device ? !test.on_device : !test.test) continue;
     device ? test.on_device(report, *device) : test.test(report);
     const bool ok = report.failures() == 0;
     ++(ok ? passed : failed);

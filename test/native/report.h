@@ -41,7 +41,7 @@ class Perf {
 
 struct OpTest {
   std::string name;
-  std::function<void(Report&)> test;
+  std::function<void(Report&)> test;  // none: it needs a device
   std::function<void(const Perf&)> perf;
   // one case of a random shape; on the CPU without a device
   std::function<void(Report&, Random&, Device*)> fuzz{};

@@ -98,6 +98,12 @@ void Device::copy(void* to, const void* from, size_t bytes) {
 }
 void Device::zero(void* block, size_t bytes) { check(api_->zero(queue_, block, bytes)); }
 void Device::synchronize() { check(api_->synchronize(queue_)); }
+void* Device::mark() {
+  void* made = nullptr;
+  check(api_->mark(queue_, &made));
+  return made;
+}
+void Device::wait(void* mark) { check(api_->wait(queue_, mark)); }
 int64_t Device::scratch_bytes() { return api_->scratch_bytes(queue_); }
 void Device::drop_scratch() { check(api_->drop_scratch(queue_)); }
 
@@ -113,6 +119,13 @@ void* Device::take(size_t bytes) {
   check(api_->allocate(queue_, bytes, &block));
   return block;
 }
+
+void* Device::Pinned::take(size_t bytes) {
+  void* block = nullptr;
+  device_.check(device_.api_->allocate_pinned(device_.queue_, bytes, &block));
+  return block;
+}
+void Device::Pinned::give_back(void* block) { device_.api_->release_pinned(device_.queue_, block); }
 
 // Where a device has failed for good, there is nothing to give back to.
 void Device::give_back(void* block) { api_->release(queue_, block); }

@@ -29,6 +29,9 @@ class Device : public MemorySource {
   void copy(void* to, const void* from, size_t bytes);
   void zero(void* block, size_t bytes);
   void synchronize();
+  // The end of what has been queued, to wait for, once.
+  void* mark();
+  void wait(void* mark);
   // What ops keep for themselves between calls, beside the account of memory.h.
   int64_t scratch_bytes();
   void drop_scratch();
@@ -36,11 +39,26 @@ class Device : public MemorySource {
   // Memory for tests, which the host sees too.
   std::shared_ptr<void> allocate_shared(size_t bytes);
 
+  // Memory of the host that uploads read by themselves while the host goes on, with an account of
+  // its own.
+  MemorySource& pinned() { return pinned_; }
+
   void* take(size_t bytes) override;
   void give_back(void* block) override;
   const char* name() const override { return "the GPU"; }
 
  private:
+  class Pinned : public MemorySource {
+   public:
+    explicit Pinned(Device& device) : device_(device) {}
+    void* take(size_t bytes) override;
+    void give_back(void* block) override;
+    const char* name() const override { return "the system, for copies to the GPU,"; }
+
+   private:
+    Device& device_;
+  };
+
   Device(void* library, const cuda::DeviceApi* api, cuda::Queue* queue)
       : library_(library), api_(api), queue_(queue) {}
   void check(cuda::Failure failure);
@@ -49,6 +67,7 @@ class Device : public MemorySource {
   void* library_;
   const cuda::DeviceApi* api_;
   cuda::Queue* queue_;
+  Pinned pinned_{*this};
   std::mutex running_;
   std::unordered_map<const void*, cuda::OpFunction> ops_;  // by the address of their name
 };

@@ -30,11 +30,19 @@ struct DeviceApi {
   // Readable and writable from the host too, while nothing runs; for tests.
   Failure (*allocate_shared)(Queue*, size_t bytes, void** block);
   Failure (*release)(Queue*, void* block);
-  Failure (*upload)(Queue*, void* to, const void* host, size_t bytes);      // `host` is free then
+  // Memory of the host that copies read by themselves, while the host goes on; null where there is
+  // none left.
+  Failure (*allocate_pinned)(Queue*, size_t bytes, void** block);
+  Failure (*release_pinned)(Queue*, void* block);
+  // `host` is free then, unless it is pinned: its copy may still be to come.
+  Failure (*upload)(Queue*, void* to, const void* host, size_t bytes);
   Failure (*download)(Queue*, void* host, const void* from, size_t bytes);  // and waits
   Failure (*copy)(Queue*, void* to, const void* from, size_t bytes);
   Failure (*zero)(Queue*, void* block, size_t bytes);
   Failure (*synchronize)(Queue*);
+  // The end of what has been queued, to wait for, once.
+  Failure (*mark)(Queue*, void** mark);
+  Failure (*wait)(Queue*, void* mark);
   int64_t (*scratch_bytes)(Queue*);  // what ops hold between calls
   Failure (*drop_scratch)(Queue*);
 };

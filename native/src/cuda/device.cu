@@ -112,6 +112,17 @@ Failure release(Queue* queue, void* block) {
   });
 }
 
+Failure allocate_pinned(Queue* queue, size_t bytes, void** block) {
+  return attempt([&] {
+    check(cudaSetDevice(queue->ordinal), "device");
+    *block = allocated([](void** b, size_t n) { return cudaHostAlloc(b, n, cudaHostAllocDefault); },
+                       bytes);
+  });
+}
+Failure release_pinned(Queue*, void* block) {
+  return attempt([&] { check(cudaFreeHost(block), "memory"); });
+}
+
 Failure upload(Queue* queue, void* to, const void* host, size_t bytes) {
   return attempt([&] { queue->upload_bytes(to, host, bytes); });
 }
@@ -129,14 +140,37 @@ Failure zero(Queue* queue, void* block, size_t bytes) {
 Failure synchronize(Queue* queue) {
   return attempt([&] { check(cudaStreamSynchronize(queue->stream), "device"); });
 }
+Failure mark(Queue* queue, void** made) {
+  return attempt([&] {
+    check(cudaSetDevice(queue->ordinal), "device");
+    cudaEvent_t event;
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "event");
+    check(cudaEventRecord(event, queue->stream), "event");
+    *made = event;
+  });
+}
+Failure wait(Queue*, void* made) {
+  return attempt([&] {
+    const auto event = static_cast<cudaEvent_t>(made);
+    const cudaError_t status = cudaEventSynchronize(event);
+    cudaEventDestroy(event);
+    check(status, "device");
+  });
+}
 int64_t scratch_bytes(Queue* queue) { return queue->scratch_bytes(); }
 Failure drop_scratch(Queue* queue) {
   return attempt([&] { queue->drop_scratch(); });
 }
 
-const DeviceApi kApi = {kSchemaHash,   list,        open,     describe, allocate, allocate_shared,
-                        release,       upload,      download, copy,     zero,     synchronize,
-                        scratch_bytes, drop_scratch};
+const DeviceApi kApi = {kSchemaHash,    list,
+                        open,           describe,
+                        allocate,       allocate_shared,
+                        release,        allocate_pinned,
+                        release_pinned, upload,
+                        download,       copy,
+                        zero,           synchronize,
+                        mark,           wait,
+                        scratch_bytes,  drop_scratch};
 
 }  // namespace
 }  // namespace keyheads::cuda

@@ -56,7 +56,8 @@ void Queue::drop_scratch() {
   used_ = 0;
 }
 
-// From pageable memory CUDA copies to a buffer of its own first: `host` is free on return.
+// From pageable memory CUDA copies to a buffer of its own first: `host` is free on return. Pinned
+// memory is read when the stream comes to it.
 void Queue::upload_bytes(void* to, const void* host, size_t bytes) {
   check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream), "upload");
 }

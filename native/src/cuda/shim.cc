@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -247,18 +248,107 @@ struct OpenArena {
   std::lock_guard<std::mutex> lock;
 };
 
-}  // namespace
+// What is queued. Work runs at once unless it is late, or something late is before it: that runs
+// when somebody waits.
+class Stream {
+ public:
+  void put(bool late, std::function<void()> work) {
+    const std::lock_guard lock(mutex_);
+    if (!late && waiting_.empty()) return work();
+    waiting_.push_back(std::move(work));
+    ++queued_;
+  }
+  // How many have been queued.
+  uint64_t end() {
+    const std::lock_guard lock(mutex_);
+    return queued_;
+  }
+  void run_until(uint64_t end) {
+    const std::lock_guard lock(mutex_);
+    for (; done_ < end; ++done_) {
+      waiting_.front()();
+      waiting_.pop_front();
+    }
+  }
+  void run_all() { run_until(end()); }
+  bool idle() {
+    const std::lock_guard lock(mutex_);
+    return waiting_.empty();
+  }
 
-void launch(const dim3& blocks, const dim3& threads, size_t shared_bytes,
-            const std::function<void()>& body) {
+ private:
+  std::mutex mutex_;
+  std::deque<std::function<void()>> waiting_;
+  uint64_t queued_ = 0, done_ = 0;
+};
+Stream& stream() {
+  static auto* instance = new Stream;
+  return *instance;
+}
+
+// Memory of the host that copies read and write late.
+class Pinned {
+ public:
+  void* allocate(size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    auto* block = static_cast<char*>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096));
+    if (block) blocks_[block] = bytes;
+    return block;
+  }
+  void release(void* block) {
+    const std::lock_guard lock(mutex_);
+    if (!stream().idle()) {
+      std::fprintf(stderr, "shim: pinned memory is freed while copies wait\n");
+      std::abort();
+    }
+    blocks_.erase(static_cast<const char*>(block));
+    std::free(block);
+  }
+  bool holds(const void* p) {
+    const std::lock_guard lock(mutex_);
+    const auto* at = static_cast<const char*>(p);
+    const auto after = blocks_.upper_bound(at);
+    if (after == blocks_.begin()) return false;
+    const auto& [block, bytes] = *std::prev(after);
+    return at < block + bytes;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const char*, size_t> blocks_;
+};
+Pinned& pinned() {
+  static auto* instance = new Pinned;
+  return *instance;
+}
+
+void copy_lines(char* to, size_t to_step, const char* from, size_t from_step, size_t bytes,
+                size_t lines) {
+  const OpenArena open;
+  for (size_t i = 0; i < lines; ++i) std::memmove(to + i * to_step, from + i * from_step, bytes);
+}
+
+// Memory of the host that is not pinned has been read, or written, on return.
+void queue_copy(void* to_line, size_t to_step, const void* from_line, size_t from_step,
+                size_t bytes, size_t lines, cudaMemcpyKind kind) {
+  auto* const to = static_cast<char*>(to_line);
+  const auto* const from = static_cast<const char*>(from_line);
+  const bool late = pinned().holds(from) || pinned().holds(to);
+  if (!late && kind == cudaMemcpyDeviceToHost) stream().run_all();
+  if (late || kind != cudaMemcpyHostToDevice || stream().idle()) {
+    return stream().put(late, [=] { copy_lines(to, to_step, from, from_step, bytes, lines); });
+  }
+  std::vector<char> held(bytes * lines);
+  copy_lines(held.data(), bytes, from, from_step, bytes, lines);
+  stream().put(false, [=, held = std::move(held)] {
+    copy_lines(to, to_step, held.data(), bytes, bytes, lines);
+  });
+}
+
+void run_blocks(const dim3& blocks, const dim3& threads, size_t shared_bytes,
+                const std::function<void()>& body) {
   Machine& m = machine();
   const unsigned count = threads.x * threads.y * threads.z;
-  if (count == 0 || count > 1024 || blocks.x == 0 || blocks.y == 0 || blocks.z == 0 ||
-      blocks.y > 65535 || blocks.z > 65535 || shared_bytes > 227 * 1024) {
-    std::fprintf(stderr, "shim: no GPU runs blocks %u x %u x %u of %u threads with %zu bytes\n",
-                 blocks.x, blocks.y, blocks.z, count, shared_bytes);
-    std::abort();
-  }
   const OpenArena open;
   m.body = &body;
   m.dynamic.resize(shared_bytes + 64);
@@ -275,6 +365,20 @@ void launch(const dim3& blocks, const dim3& threads, size_t shared_bytes,
       for (unsigned x = 0; x < blocks.x; ++x) run_block({x, y, z}, order);
     }
   }
+}
+
+}  // namespace
+
+void launch(const dim3& blocks, const dim3& threads, size_t shared_bytes,
+            const std::function<void()>& body) {
+  const unsigned count = threads.x * threads.y * threads.z;
+  if (count == 0 || count > 1024 || blocks.x == 0 || blocks.y == 0 || blocks.z == 0 ||
+      blocks.y > 65535 || blocks.z > 65535 || shared_bytes > 227 * 1024) {
+    std::fprintf(stderr, "shim: no GPU runs blocks %u x %u x %u of %u threads with %zu bytes\n",
+                 blocks.x, blocks.y, blocks.z, count, shared_bytes);
+    std::abort();
+  }
+  stream().put(false, [=] { run_blocks(blocks, threads, shared_bytes, body); });
 }
 
 void barrier() { wait(machine().block); }
@@ -334,7 +438,26 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = nullptr;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  shim::stream().run_all();
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new uint64_t{0};
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  *static_cast<uint64_t*>(event) = shim::stream().end();
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  shim::stream().run_until(*static_cast<uint64_t*>(event));
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete static_cast<uint64_t*>(event);
+  return cudaSuccess;
+}
 cudaError_t cudaMalloc(void** block, size_t bytes) {
   *block = shim::arena().allocate(bytes);
   return *block ? cudaSuccess : cudaErrorMemoryAllocation;
@@ -344,27 +467,33 @@ cudaError_t cudaMallocManaged(void** block, size_t bytes) {
   return *block ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFree(void* block) {
+  shim::stream().run_all();
   if (block && !shim::arena().release(block)) std::free(block);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+cudaError_t cudaHostAlloc(void** block, size_t bytes, unsigned) {
+  *block = shim::pinned().allocate(bytes);
+  return *block ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaFreeHost(void* block) {
+  shim::pinned().release(block);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t) {
-  const shim::OpenArena open;
-  std::memmove(to, from, bytes);
+  shim::queue_copy(to, bytes, from, bytes, bytes, 1, kind);
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_step, const void* from, size_t from_step,
-                              size_t bytes, size_t lines, cudaMemcpyKind, cudaStream_t) {
-  const shim::OpenArena open;
-  for (size_t i = 0; i < lines; ++i) {
-    std::memmove(static_cast<char*>(to) + i * to_step,
-                 static_cast<const char*>(from) + i * from_step, bytes);
-  }
+                              size_t bytes, size_t lines, cudaMemcpyKind kind, cudaStream_t) {
+  shim::queue_copy(to, to_step, from, from_step, bytes, lines, kind);
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* block, int value, size_t bytes, cudaStream_t) {
-  const shim::OpenArena open;
-  std::memset(block, value, bytes);
+  shim::stream().put(false, [=] {
+    const shim::OpenArena open;
+    std::memset(block, value, bytes);
+  });
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }

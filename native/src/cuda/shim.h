@@ -2,7 +2,9 @@
 // Blocks run one after the other; each CUDA thread of a block is a fiber, run in an order that is
 // shuffled from launch to launch, so that a missing barrier shows. Shared memory is filled with
 // garbage before each block. Device memory cannot be touched outside of kernels and copies: a host
-// that does so ends with SIGSEGV. All calls are synchronous. x86-64 only.
+// that does so ends with SIGSEGV. Copies from and to pinned memory run as late as they may, and
+// what is queued behind them with them: a host that does not wait for them shows. Everything else
+// is done at once. x86-64 only.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -143,12 +145,15 @@ enum cudaMemcpyKind {
   cudaMemcpyDefault = 4,
 };
 using cudaStream_t = void*;
+using cudaEvent_t = void*;
 struct cudaDeviceProp {
   char name[256];
   int major, minor, multiProcessorCount;
   size_t totalGlobalMem;
 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2;
+inline constexpr unsigned cudaHostAllocDefault = 0;
 
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int ordinal);
@@ -161,6 +166,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaMalloc(void** block, size_t bytes);
 cudaError_t cudaMallocManaged(void** block, size_t bytes);
 cudaError_t cudaFree(void* block);
+cudaError_t cudaHostAlloc(void** block, size_t bytes, unsigned flags);
+cudaError_t cudaFreeHost(void* block);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_step, const void* from, size_t from_step,

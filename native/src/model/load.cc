@@ -13,15 +13,14 @@ namespace {
 
 // What a thread reads before it packs: stays in the second-level cache.
 constexpr int64_t kPieceBytes = 512 << 10;
-// What is read before a device packs it.
-constexpr int64_t kStagingBytes = 64 << 20;
 
 template <class T>
 class Loader {
  public:
-  Loader(Context& ctx, const File& file, const TensorSource& source, const Weight<T>& w)
+  Loader(Context& ctx, Files& files, const TensorSource& source, const Weight<T>& w)
       : ctx_(ctx),
-        file_(file),
+        files_(files),
+        file_(files.at(source.file)),
         source_(source),
         w_(w),
         dtype_(stored_type(source)),
@@ -30,7 +29,7 @@ class Loader {
 
   void load() {
     file_.fetch(source_.offset, matrix_.first * matrix_.second * dtype_.bytes);
-    if (ctx_.device) return load_to_device();
+    if (ctx_.device) return load_to_device(files_.staging(*ctx_.device));
     source_.transpose ? load_columns() : load_rows();
   }
 
@@ -79,28 +78,30 @@ class Loader {
     });
   }
 
-  // A device packs one large piece at a time, which all threads read.
-  void load_to_device() {
+  // A device packs one large piece at a time. All threads read the next one meanwhile.
+  void load_to_device(Staging& staging) {
     const int64_t line = (source_.transpose ? matrix_.second : w_.k) * dtype_.bytes;
     const int64_t lines = source_.transpose ? w_.k : rows_;
-    const int64_t piece = std::max<int64_t>(1, kStagingBytes / (2 * line)) * 2;
-    const MemoryFrom host(host_memory());
-    const auto staging =
-        allocate(static_cast<size_t>(std::min(piece, lines) * line), Purpose::scratch);
-    auto* const buffer = static_cast<char*>(staging.get());
+    const int64_t piece = std::max<int64_t>(1, staging.piece() / (2 * line)) * 2;
     for (int64_t first = 0; first < lines; first += piece) {
       check_cancelled(ctx_);
       const int64_t last = std::min(lines, first + piece);
-      const int64_t part = std::max<int64_t>(1, kPieceBytes / line);
-      parallel_for(ctx_, (last - first + part - 1) / part, [&](int64_t i) {
-        const int64_t begin = first + i * part, end = std::min(last, begin + part);
-        char* to = buffer + (begin - first) * line;
-        source_.transpose ? file_.read(source_.offset + begin * line, (end - begin) * line, to)
-                          : read_rows(to, begin, end);
-      });
-      source_.transpose ? pack_columns(buffer, first, last - first)
-                        : pack_rows(buffer, first, last);
+      staging.pass((last - first) * line,
+                   [&](char* buffer) { read_lines(buffer, first, last, line); },
+                   [&](const char* buffer) {
+                     source_.transpose ? pack_columns(buffer, first, last - first)
+                                       : pack_rows(buffer, first, last);
+                   });
     }
+  }
+  void read_lines(char* buffer, int64_t first, int64_t last, int64_t line) const {
+    const int64_t part = std::max<int64_t>(1, kPieceBytes / line);
+    parallel_for(ctx_, (last - first + part - 1) / part, [&](int64_t i) {
+      const int64_t begin = first + i * part, end = std::min(last, begin + part);
+      char* to = buffer + (begin - first) * line;
+      source_.transpose ? file_.read(source_.offset + begin * line, (end - begin) * line, to)
+                        : read_rows(to, begin, end);
+    });
   }
 
   // Null once the call is cancelled: what is left to do is then skipped.
@@ -123,6 +124,7 @@ class Loader {
   }
 
   Context& ctx_;
+  Files& files_;
   const File& file_;
   const TensorSource& source_;
   const Weight<T>& w_;
@@ -143,10 +145,9 @@ void load_weight(Context& ctx, Files& files, const std::vector<TensorSource>& pa
                 static_cast<size_t>(panels.depth() * kPanel) * sizeof *last);
   });
   for (const TensorSource& part : parts) {
-    const File& file = files.at(part.file);
-    Loader<T>(ctx, file, part, w).load();
+    Loader<T>(ctx, files, part, w).load();
     check_cancelled(ctx);
-    file.check_unchanged();
+    files.at(part.file).check_unchanged();
   }
 }
 

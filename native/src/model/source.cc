@@ -25,6 +25,11 @@ const File& Files::at(const std::string& path) {
   return *file;
 }
 
+Staging& Files::staging(Device& device) {
+  if (!staging_) staging_ = std::make_unique<Staging>(device);
+  return *staging_;
+}
+
 void check_sources(Files& files, const SlotRef& ref, int64_t n, int64_t k,
                    const std::vector<TensorSource>& parts) {
   int64_t row = 0;

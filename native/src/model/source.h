@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/staging.h"
 #include "model/slots.h"
 #include "ops/pack_stored.h"
 
@@ -28,13 +29,15 @@ struct TensorSource {
   int64_t stored_index(int64_t n) const { return start + n / length * stride + n % length; }
 };
 
-// The files of one model, each opened once.
+// The files of one model, each opened once, and the memory through which they reach a device.
 class Files {
  public:
   const File& at(const std::string& path);
+  Staging& staging(Device& device);
 
  private:
   std::map<std::string, std::unique_ptr<File>> open_;
+  std::unique_ptr<Staging> staging_;
 };
 
 // A type that files hold.
