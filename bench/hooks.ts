@@ -53,9 +53,9 @@ const rows = Int32Array.from(
   { length: Math.min(sequences.flat().length, Math.floor(65_536 / 4 / model.spec.dHead)) },
   (_, row) => row,
 );
-const withFunction = (where: { rows: Int32Array }) => () => {
-  const calls = sites.map((site) => [{ ...site, head: 0, ...where }, () => undefined] as const);
-  return sample(() => model.runWithHooks(sequences, calls, { readout }));
+const withFunctions = (rows: Int32Array, where = sites) => {
+  const calls = where.map((site) => [{ ...site, head: 0, rows }, () => undefined] as const);
+  return () => sample(() => model.runWithHooks(sequences, calls, { readout }));
 };
 
 const results: Record<string, unknown> = {};
@@ -75,13 +75,26 @@ if (wanted.includes("data")) {
   for (const [name, seconds] of Object.entries(hooked)) results[name] = overhead(seconds, none);
 }
 if (wanted.includes("functions")) {
-  const contestants = {
-    none: forward({}),
-    "on one row": withFunction({ rows: rows.subarray(0, 1) }),
-    [`on ${rows.length * model.spec.dHead * 4} bytes`]: withFunction({ rows }),
+  const sizes = {
+    "on one row": rows.subarray(0, 1),
+    [`on ${rows.length * model.spec.dHead * 4} bytes`]: rows,
   };
-  results["microseconds of a function's firing"] = firings(
-    await alternate(rounds, contestants, passes),
+  const contestants = Object.entries(sizes).flatMap(([size, rows]) => [
+    [size, withFunctions(rows)] as const,
+    [`${size}, last layer only`, withFunctions(rows, sites.slice(-1))] as const,
+  ]);
+  const { none = [], ...seconds } = await alternate(
+    rounds,
+    { none: forward({}), ...Object.fromEntries(contestants) },
+    passes,
+  );
+  const every = Object.fromEntries(Object.keys(sizes).map((size) => [size, seconds[size] ?? []]));
+  results["microseconds of a function's firing"] = firings({ none, ...every });
+  results["microseconds of one more"] = Object.fromEntries(
+    Object.entries(every).map(([size, all]) => {
+      const last = seconds[`${size}, last layer only`] ?? [];
+      return [size, microseconds(all, last, layers - 1)];
+    }),
   );
 }
 if (wanted.includes("idle")) {
@@ -99,11 +112,16 @@ console.log(
   }),
 );
 
-/** What one call of a function costs that does nothing itself. */
+/** What one call of a function costs that does nothing itself, a run's preparation included. */
 function firings({ none = [], ...called }: Record<string, number[]>) {
-  const each = (seconds: number[]) =>
-    median(seconds.map((s, round) => (1e6 * (s - (none[round] as number))) / layers));
-  return Object.fromEntries(Object.entries(called).map(([name, s]) => [name, each(s)]));
+  return Object.fromEntries(
+    Object.entries(called).map(([name, seconds]) => [name, microseconds(seconds, none, layers)]),
+  );
+}
+
+/** Median of the paired differences, for each of so many. */
+function microseconds(seconds: number[], less: number[], count: number) {
+  return median(seconds.map((s, round) => (1e6 * (s - (less[round] as number))) / count));
 }
 
 /** What TransformerLens, nnsight and others build on, with nothing of theirs on top. */

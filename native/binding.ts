@@ -314,9 +314,10 @@ export interface Edit extends Site {
    * Runs on the JavaScript thread of the caller while the engine thread waits, so other calls wait
    * too. It may write to the values, which are detached when it, or its promise, has ended. Giving
    * true says that every value is replaced. If it throws, the call rejects with HOOK_FAILED.
-   * Calls made from inside it reject with ENGINE_BUSY.
+   * Calls made from inside it reject with ENGINE_BUSY. `first`: no other function of this call was
+   * run since the event loop called, so what belongs to the asynchronous context is not set yet.
    */
-  readonly call?: (values: FloatArray) => unknown;
+  readonly call?: (values: FloatArray, first: boolean) => unknown;
   /**
    * Through which entries a gradient goes back. unchanged (the default): those whose bits `call`
    * left as they were, none if it gave true. pass: all, as if it had added a constant.

@@ -218,6 +218,43 @@ describe("function hooks", () => {
     await plain();
   });
 
+  it("leave the event loop its turn, however long they and their run take", async () => {
+    let turns = 0;
+    let turn = setImmediate(function count() {
+      ++turns;
+      turn = setImmediate(count);
+    });
+    const busy = () => {
+      const end = performance.now() + 30;
+      while (performance.now() < end);
+    };
+    const points = pointsOf(model.spec).filter(({ id }) => id === "z" || id === "resid_pre");
+    await model.runWithHooks(
+      sequences,
+      [...points, ...points].map(({ name }) => [name, busy] as const),
+    );
+    clearImmediate(turn);
+    expect(points.length).toBeGreaterThan(3);
+    expect(turns).toBeGreaterThan(1);
+  });
+
+  it("do not mark what runs after an abort", async () => {
+    const stop = new AbortController();
+    const run = () => new Promise(() => undefined);
+    const aborted = model.forward({
+      sequences,
+      edits: [{ hook: hooks.z(0), run }],
+      signal: stop.signal,
+    });
+    setTimeout(() => stop.abort(), 5);
+    await expect(aborted).rejects.toMatchObject({ code: "CANCELLED" });
+    const fromProgress: Promise<unknown>[] = [];
+    const onProgress = () => void fromProgress.push(model.forward({ sequences: [[1]] }));
+    await model.forward({ sequences, onProgress });
+    expect(fromProgress.length).toBeGreaterThan(0);
+    await Promise.all(fromProgress);
+  });
+
   it("must fire: points that a run does not pass are errors", async () => {
     const site = { hook: hooks.z(2) };
     const run = model.runWithHooks(sequences, [[site, () => undefined]], { stopAtLayer: 2 });
@@ -267,9 +304,13 @@ describe("function hooks", () => {
           exitLater: () => wait(5).then(() => process.exit(0)),
           never: () => { parentPort.postMessage("in"); return new Promise(() => {}); },
           busy: () => { parentPort.postMessage("in"); for (;;); },
+          again: () => undefined,
         }[workerData.way];
-        model.forward({ sequences: [[1, 2]], edits: [{ hook: "blocks.0.hook_in", run }] })
-          .catch(() => {});
+        const edits = [{ hook: "blocks.0.hook_in", run }, { hook: "blocks.1.hook_in", run }];
+        const forward = () => model.forward({ sequences: [[1, 2]], edits });
+        if (workerData.way !== "again") return forward().catch(() => {});
+        parentPort.postMessage("in");
+        for (;;) await forward();
       });
     `;
     const root = new URL("../../", import.meta.url);
@@ -277,13 +318,14 @@ describe("function hooks", () => {
       module: new URL("packages/keyheads/dist/index.js", root).href,
       folder: fileURLToPath(new URL("test/fixtures/gpt2", root)),
     };
-    for (const way of ["exit", "exitLater", "never", "busy"]) {
+    const again = Array.from({ length: 8 }, () => "again");
+    for (const [i, way] of ["exit", "exitLater", "never", "busy", ...again].entries()) {
       const worker = new Worker(source, { eval: true, workerData: { ...workerData, way } });
       const ended = new Promise((resolve, reject) => {
         worker.on("exit", resolve);
         worker.on("error", reject);
       });
-      worker.on("message", () => setTimeout(() => void worker.terminate(), 5));
+      worker.on("message", () => setTimeout(() => void worker.terminate(), 5 + (3 * i) / 2));
       await ended;
     }
     await plain();

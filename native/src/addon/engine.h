@@ -33,6 +33,7 @@ class Engine {
   void set_threads(int threads);
   int threads();
   Isa isa() const { return isa_; }
+  Pool& pool() { return *pool_; }
 
  private:
   Engine();

@@ -21,7 +21,11 @@ void run_task(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<Task> task(static_cast<Task*>(data));
   if (!env || !can_run(env)) return;
   Napi::HandleScope scope(env);
-  (*task)(env);
+  try {
+    (*task)(env);
+  } catch (const Napi::Error&) {
+    // The environment is being stopped meanwhile, and nobody waits for what it refuses.
+  }
 }
 
 using Holder = std::shared_ptr<Environment>;
@@ -33,21 +37,7 @@ constexpr size_t kCopyBytes = 65536;
 // The longest time that functions of one run, one after the other, keep the event loop waiting.
 constexpr auto kAwayFromLoop = std::chrono::milliseconds(50);
 
-Napi::ArrayBuffer array_of(Napi::Env env, const FiringValues& values, size_t bytes, bool copied) {
-  if (copied) {
-    Napi::ArrayBuffer array = Napi::ArrayBuffer::New(env, bytes);
-    std::memcpy(array.Data(), values.data, bytes);
-    return array;
-  }
-  auto* owner = new std::shared_ptr<void>(values.memory);
-  return Napi::ArrayBuffer::New(
-      env, values.data, bytes, [](Napi::Env, void*, std::shared_ptr<void>* held) { delete held; },
-      owner);
-}
-
-size_t bytes_of(const FiringValues& values) {
-  return values.count * (values.wide ? sizeof(double) : sizeof(float));
-}
+size_t bytes_of(size_t count, bool wide) { return count * (wide ? sizeof(double) : sizeof(float)); }
 
 }  // namespace
 
@@ -83,6 +73,7 @@ void Environment::close() {
   progress_.clear();
   functions_.clear();
   firings_.clear();
+  spare_.reset();
   later_.Reset();
   std::lock_guard lock(mutex_);
   closed_ = true;
@@ -126,46 +117,105 @@ void Environment::end(int64_t job) {
 // Between two functions this thread waits for the engine's without going through the event loop,
 // whose way back costs more than most functions; but it takes its turn now and then. The way back
 // alone does not give it one: it serves what was posted meanwhile before it returns to the loop.
-void Environment::fire(Napi::Env env, int64_t job, Call call, const std::shared_ptr<Pause>& pause) {
+void Environment::attend(Napi::Env env, int64_t job, std::optional<Call> call,
+                         const std::shared_ptr<Pause>& pause) {
   if (overdue_) {
     overdue_ = false;
-    later_.Call({Napi::Function::New(
-        env, [self = shared_from_this(), job, call, pause](const Napi::CallbackInfo& info) {
-          self->fire(info.Env(), job, call, pause);
-        })});
+    attend_later(env, job, std::move(call), pause);
     return;
   }
   const auto until = std::chrono::steady_clock::now() + kAwayFromLoop;
-  std::optional<Call> next = std::move(call);
-  while (next) {
+  Assistant assistant(Engine::instance().pool());
+  if (!call) call = pause->next(assistant, until);
+  bool fired = false;
+  for (; call && !overdue_; fired = true) {
     Napi::HandleScope scope(env);
-    if (!run_function(env, job, *next, pause)) break;
-    next = pause->next(until);
+    if (!run_function(env, job, *std::move(call), pause, !fired)) return;
+    overdue_ = std::chrono::steady_clock::now() >= until;
+    call = overdue_ ? std::nullopt : pause->next(assistant, until);
   }
   overdue_ = std::chrono::steady_clock::now() >= until;
+  // Where functions follow each other that fast, more will come.
+  if (!overdue_ || !fired || !can_run(env) || !pause->stay()) return;
+  overdue_ = false;
+  attend_later(env, job, std::nullopt, pause);
 }
 
-bool Environment::run_function(Napi::Env env, int64_t job, const Call& call,
+void Environment::attend_later(Napi::Env env, int64_t job, std::optional<Call> call,
                                const std::shared_ptr<Pause>& pause) {
-  const auto& [function, values, firing] = call;
+  later_.Call({Napi::Function::New(
+      env, [self = shared_from_this(), job, call, pause](const Napi::CallbackInfo& info) {
+        self->attend(info.Env(), job, call, pause);
+      })});
+}
+
+// Plain calls with a status: an environment that is being stopped refuses them.
+std::optional<Environment::Numbers> Environment::Numbers::make(napi_env env, size_t count,
+                                                               bool wide, napi_value array) {
+  napi_value view;
+  if (napi_create_typedarray(env, wide ? napi_float64_array : napi_float32_array, count, array, 0,
+                             &view) != napi_ok) {
+    return std::nullopt;
+  }
+  return Numbers{count, wide, Napi::Reference<Napi::ArrayBuffer>::New({env, array}, 1),
+                 Napi::Reference<Napi::TypedArray>::New({env, view}, 1)};
+}
+
+void Environment::make_spare(napi_env env, size_t count, bool wide) {
+  void* data;
+  napi_value array;
+  const size_t bytes = bytes_of(count, wide);
+  if (napi_create_arraybuffer(env, bytes, &data, &array) == napi_ok) {
+    spare_ = Numbers::make(env, count, wide, array);
+  }
+}
+
+std::optional<Environment::Numbers> Environment::numbers_for(napi_env env,
+                                                             const FiringValues& values) {
+  const size_t bytes = bytes_of(values.count, values.wide);
+  if (bytes > kCopyBytes) {
+    auto* owner = new std::shared_ptr<void>(values.memory);
+    const auto let_go = [](napi_env, void*, void* held) {
+      delete static_cast<std::shared_ptr<void>*>(held);
+    };
+    napi_value array;
+    if (napi_create_external_arraybuffer(env, values.data, bytes, let_go, owner, &array) !=
+        napi_ok) {
+      delete owner;
+      return std::nullopt;
+    }
+    return Numbers::make(env, values.count, values.wide, array);
+  }
+  if (!spare_ || spare_->count != values.count || spare_->wide != values.wide) {
+    make_spare(env, values.count, values.wide);
+  }
+  std::optional<Numbers> out = std::exchange(spare_, std::nullopt);
+  if (out) std::memcpy(out->memory.Value().Data(), values.data, bytes);
+  return out;
+}
+
+bool Environment::run_function(Napi::Env env, int64_t job, Call call,
+                               const std::shared_ptr<Pause>& pause, bool first) {
+  const auto [function, values, firing] = std::move(call);
   const auto functions = functions_.find(job);
   if (functions == functions_.end()) return false;  // the call was cancelled and has ended
-  const size_t bytes = bytes_of(values);
-  const bool copied = bytes <= kCopyBytes;
-  const Napi::ArrayBuffer array = array_of(env, values, bytes, copied);
-  firings_[job] = {Napi::Reference<Napi::ArrayBuffer>::New(array, 1), values, copied, pause,
-                   firing};
-  const Napi::Value view =
-      values.wide ? Napi::Float64Array::New(env, values.count, array, 0).As<Napi::Value>()
-                  : Napi::Float32Array::New(env, values.count, array, 0);
+  std::optional<Numbers> numbers = numbers_for(env, values);
+  if (!numbers) {
+    napi_value error;
+    napi_get_and_clear_last_exception(env, &error);
+    pause->settle(firing, Outcome::failed);
+    return false;
+  }
+  const napi_value arguments[] = {numbers->view.Value(), Napi::Boolean::New(env, first)};
+  firings_.insert_or_assign(job, Firing{*std::move(numbers), values, pause, firing});
   const auto outcome_of = [](const Napi::Value& returned) {
     return returned.IsBoolean() && returned.As<Napi::Boolean>() ? Outcome::replaced
                                                                 : Outcome::edited;
   };
-  napi_value argument = view, result = nullptr;
+  napi_value result = nullptr;
   firing_ = true;
   const napi_status status = napi_call_function(
-      env, env.Undefined(), functions->second[function].Value(), 1, &argument, &result);
+      env, env.Undefined(), functions->second[function].Value(), 2, arguments, &result);
   firing_ = false;
   if (status != napi_ok) {
     napi_get_and_clear_last_exception(env, &result);
@@ -176,6 +226,9 @@ bool Environment::run_function(Napi::Env env, int64_t job, const Call& call,
     const Napi::Value returned(env, result);
     if (!returned.IsPromise()) {
       settle(job, firing, outcome_of(returned));
+      if (!spare_ && bytes_of(values.count, values.wide) <= kCopyBytes) {
+        make_spare(env, values.count, values.wide);
+      }
       return true;
     }
     const auto home = shared_from_this();
@@ -197,17 +250,18 @@ bool Environment::run_function(Napi::Env env, int64_t job, const Call& call,
 void Environment::settle(int64_t job, uint64_t firing, Outcome outcome) {
   const auto found = firings_.find(job);
   if (found == firings_.end() || found->second.number != firing) return;
-  const Firing ended = std::move(found->second);
+  Firing ended = std::move(found->second);
   firings_.erase(found);
-  Napi::ArrayBuffer array = ended.array.Value();
-  const size_t bytes = bytes_of(ended.values);
+  Napi::ArrayBuffer array = ended.numbers.memory.Value();
+  const size_t bytes = bytes_of(ended.values.count, ended.values.wide);
   if (outcome != Outcome::failed && array.ByteLength() != bytes) {
     outcome = Outcome::failed;  // the function gave its memory away
-  } else if (outcome != Outcome::failed && ended.copied) {
+  } else if (outcome != Outcome::failed && bytes <= kCopyBytes) {
     std::memcpy(ended.values.data, array.Data(), bytes);
   }
-  if (!array.IsDetached()) array.Detach();
+  ended.values.memory.reset();
   ended.pause->settle(firing, outcome);
+  if (!array.IsDetached()) array.Detach();
 }
 
 void Environment::report_progress(Napi::Env env, int64_t job, double done, double total) {

@@ -62,25 +62,40 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void begin(int64_t job, Napi::Value on_progress, const std::vector<Napi::Function>& functions);
   void end(int64_t job);
   void report_progress(Napi::Env env, int64_t job, double done, double total);
-  // Runs a function hook of a call that is under way, and others that follow soon after it; tells
-  // `pause` when one, or the promise that it returned, has ended. The array it was given is
-  // detached then, at the latest when the call ends.
-  void fire(Napi::Env env, int64_t job, Call call, const std::shared_ptr<Pause>& pause);
+  // Runs a function hook of a call that is under way, if there is one now, and those that follow
+  // soon; tells `pause` when one, or the promise that it returned, has ended. The array it was
+  // given is detached then, at the latest when the call ends.
+  void attend(Napi::Env env, int64_t job, std::optional<Call> call,
+              const std::shared_ptr<Pause>& pause);
   // Whether JavaScript is inside a function hook, where a call would wait for itself.
   bool firing() const { return firing_; }
 
  private:
+  // The array that a function is given: memory of its own up to kCopyBytes, else the engine's.
+  struct Numbers {
+    // Empty where the environment refuses.
+    static std::optional<Numbers> make(napi_env env, size_t count, bool wide, napi_value array);
+
+    size_t count;
+    bool wide;
+    Napi::Reference<Napi::ArrayBuffer> memory;
+    Napi::Reference<Napi::TypedArray> view;
+  };
   // What the JavaScript thread holds for a function hook that has not ended yet.
   struct Firing {
-    Napi::Reference<Napi::ArrayBuffer> array;
+    Numbers numbers;
     FiringValues values;
-    bool copied;
     std::shared_ptr<Pause> pause;
     uint64_t number;
   };
   void close();
-  // Whether the function has ended well, and not merely given a promise.
-  bool run_function(Napi::Env env, int64_t job, const Call& call,
+  // `first`: since the event loop called. Whether the function has ended well, and not merely given
+  // a promise.
+  bool run_function(Napi::Env env, int64_t job, Call call, const std::shared_ptr<Pause>& pause,
+                    bool first);
+  std::optional<Numbers> numbers_for(napi_env env, const FiringValues& values);
+  void make_spare(napi_env env, size_t count, bool wide);
+  void attend_later(Napi::Env env, int64_t job, std::optional<Call> call,
                     const std::shared_ptr<Pause>& pause);
   // Ends the firing of this job, if it is this one: detaches its array and lets the engine go on.
   void settle(int64_t job, uint64_t firing, Outcome outcome);
@@ -90,6 +105,9 @@ class Environment : public std::enable_shared_from_this<Environment> {
   std::map<int64_t, Napi::FunctionReference> progress_;
   std::map<int64_t, std::vector<Napi::FunctionReference>> functions_;
   std::map<int64_t, Firing> firings_;
+  // For the next function, made while the engine computes: most are given as many as the one
+  // before.
+  std::optional<Numbers> spare_;
   bool firing_ = false;
   // Functions have kept the event loop waiting as long as they may: the next one lets it turn
   // first.

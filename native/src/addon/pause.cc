@@ -2,6 +2,7 @@
 
 #include "addon/environment.h"
 #include "base/pool.h"
+#include "base/spin.h"
 
 namespace keyheads::addon {
 namespace {
@@ -11,9 +12,10 @@ constexpr auto kStayAwake = std::chrono::microseconds(200);
 
 }  // namespace
 
-// Sleeps at once, without spinning: the JavaScript thread can then run on this thread's CPU, which
-// takes a few microseconds, where waking an idle CPU takes tens. The pool's threads spin meanwhile,
-// so that the others are not idle.
+// A JavaScript thread that is awake needs no CPU of ours, and most functions are short. One that
+// sleeps is best woken by sleeping at once: it can then run on this thread's CPU, which takes a few
+// microseconds, where waking an idle CPU takes tens. The pool's threads spin meanwhile, so that the
+// others are not idle.
 Outcome Pause::fire(const Context& ctx, size_t function, const FiringValues& values) {
   Call call{function, values, 0};
   bool attending;
@@ -24,20 +26,29 @@ Outcome Pause::fire(const Context& ctx, size_t function, const FiringValues& val
     attending = attending_;
     if (attending) call_ = call;
   }
+  const bool awake = attending && awake_;
   check_cancelled(ctx);
   ctx.pool->stay_awake(kStayAwake);
   if (attending) {
+    called_.store(true, std::memory_order_release);
     changed_.notify_one();
   } else {
-    home_->post([self = shared_from_this(), home = home_, job = job_, call](Napi::Env env) {
-      home->fire(env, job, call, self);
-    });
+    post(call);
   }
-  outcome_.wait(Outcome::open);
+  if (!awake || !spin([&] { return outcome_ != Outcome::open; })) outcome_.wait(Outcome::open);
   const Outcome outcome = outcome_;
   if (outcome == Outcome::interrupted) check_cancelled(ctx);
   if (outcome == Outcome::failed) fail("HOOK_FAILED", "a function hook threw");
   return outcome;
+}
+
+void Pause::begin() {
+  if (stay()) post(std::nullopt);
+}
+
+void Pause::post(std::optional<Call> call) {
+  home_->post([self = shared_from_this(), home = home_, job = job_,
+               call = std::move(call)](Napi::Env env) { home->attend(env, job, call, self); });
 }
 
 void Pause::end(Outcome outcome) {
@@ -50,17 +61,31 @@ void Pause::settle(uint64_t firing, Outcome outcome) {
   if (firing == firing_ && outcome_ == Outcome::open) end(outcome);
 }
 
-std::optional<Call> Pause::next(std::chrono::steady_clock::time_point until) {
+std::optional<Call> Pause::next(Assistant& assistant, std::chrono::steady_clock::time_point until) {
+  const auto called = [&] { return called_.load(std::memory_order_acquire); };
   std::unique_lock lock(mutex_);
   attending_ = true;
+  awake_ = true;
+  lock.unlock();
+  assistant.wait(called, until);
+  lock.lock();
+  awake_ = false;
   changed_.wait_until(lock, until, [&] { return call_ || finished_; });
   attending_ = false;
+  called_ = finished_;
   return std::exchange(call_, std::nullopt);
+}
+
+bool Pause::stay() {
+  std::lock_guard lock(mutex_);
+  attending_ = !finished_;
+  return attending_;
 }
 
 void Pause::wake() {
   std::lock_guard lock(mutex_);
   finished_ = true;
+  called_ = true;
   changed_.notify_one();
   if (outcome_ == Outcome::open) end(Outcome::interrupted);
 }
@@ -68,6 +93,7 @@ void Pause::wake() {
 void Pause::finish() {
   std::lock_guard lock(mutex_);
   finished_ = true;
+  called_ = true;
   changed_.notify_one();
 }
 

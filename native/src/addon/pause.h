@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/context.h"
+#include "base/pool.h"
 
 namespace keyheads::addon {
 
@@ -35,6 +36,9 @@ class Pause : public std::enable_shared_from_this<Pause> {
  public:
   Pause(std::shared_ptr<Environment> home, int64_t job) : home_(std::move(home)), job_(job) {}
 
+  // Engine thread: the run begins, so the JavaScript thread may come and attend.
+  void begin();
+
   // Engine thread: has the JavaScript thread run function number `function` of this call, and waits
   // for its end. Throws CANCELLED when the call is, HOOK_FAILED when the function threw.
   Outcome fire(const Context& ctx, size_t function, const FiringValues& values);
@@ -43,7 +47,12 @@ class Pause : public std::enable_shared_from_this<Pause> {
   void settle(uint64_t firing, Outcome outcome);
 
   // JavaScript thread: the next firing if it comes before `until`, and before the run's end.
-  std::optional<Call> next(std::chrono::steady_clock::time_point until);
+  // Meanwhile the thread computes: a function then runs on a thread that is awake,
+  // while the engine thread waits awake too, and nobody has to be woken.
+  std::optional<Call> next(Assistant& assistant, std::chrono::steady_clock::time_point until);
+
+  // The JavaScript thread will soon be in `next`; false if the run has ended.
+  bool stay();
 
   // Any thread, after the call's cancel flag was set: ends the waiting of both threads.
   void wake();
@@ -52,13 +61,17 @@ class Pause : public std::enable_shared_from_this<Pause> {
   void finish();
 
  private:
+  // Has the JavaScript thread run this function, if there is one, and attend to those that follow.
+  void post(std::optional<Call> call);
   void end(Outcome outcome);
 
   std::shared_ptr<Environment> home_;
   int64_t job_;
   std::mutex mutex_;  // of all below
   std::condition_variable changed_;
-  bool attending_ = false;  // the JavaScript thread is in `next`
+  bool attending_ = false;           // the JavaScript thread is in `next`, or on its way there
+  std::atomic<bool> awake_{false};   // and computing
+  std::atomic<bool> called_{false};  // there is a call for it, or the end
   bool finished_ = false;
   std::optional<Call> call_;  // for it
   uint64_t firing_ = 0;

@@ -88,6 +88,7 @@ Napi::Value run_where(Napi::Env env, const Control& control, Find find, Work wor
       {
         const MemoryLimit limit(place.memory_budget);
         const ScratchUse scratch;
+        if (pause) pause->begin();
         result = std::make_shared<Result>(work(ctx));
       }
       finish();

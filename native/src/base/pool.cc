@@ -1,6 +1,6 @@
 #include "base/pool.h"
 
-#include <chrono>
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 #include <utility>
@@ -8,33 +8,17 @@
 #include "base/check.h"
 #include "base/cpu.h"
 #include "base/platform.h"
+#include "base/spin.h"
 
 namespace keyheads {
 namespace {
 
+// How long a thread that assists waits for work before it leaves: the others' last chunks take
+// their time, and to come back takes longer than for a worker to wake.
+constexpr auto kPatience = std::chrono::milliseconds(1);
+
 thread_local bool inside_chunk = false;
 thread_local uint64_t pinned_for = 0;  // the setup_ that this thread's affinity was set for
-
-using Clock = std::chrono::steady_clock;
-
-constexpr auto kSpin = std::chrono::microseconds(50);
-const std::atomic<Clock::time_point> kNever{};
-
-// Spins until done(), or until kSpin and `until` have both passed; the clock is read now and then
-// only.
-template <class Done>
-bool spin(const Done& done, const std::atomic<Clock::time_point>& until) {
-  const auto end = Clock::now() + kSpin;
-  Clock::time_point now;
-  do {
-    for (int i = 0; i < 64; ++i) {
-      if (done()) return true;
-      relax();
-    }
-    now = Clock::now();
-  } while (now < end || now < until.load(std::memory_order_relaxed));
-  return false;
-}
 
 bool pinning_allowed() {
   const char* value = std::getenv("KEYHEADS_PIN");
@@ -72,6 +56,7 @@ void Pool::stop() {
   stopping_ = true;
   generation_.fetch_add(1);
   generation_.notify_all();
+  unpark();
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
 }
@@ -82,12 +67,27 @@ void Pool::pin(int index) const {
   run_on(index < 0 ? cpus : std::vector<int>{cpus[static_cast<size_t>(index)]});
 }
 
+bool Pool::parked(int index) const { return index == 1 && guests_ > 0 && !stopping_; }
+
+void Pool::unpark() {
+  unparked_.fetch_add(1);
+  unparked_.notify_all();
+}
+
 void Pool::work_loop(int index) {
   pin(pinned_ ? index : -1);
   uint32_t seen = 0;
   for (;;) {
-    const auto changed = [&] { return generation_.load(std::memory_order_acquire) != seen; };
+    const uint32_t unparked = unparked_;
+    if (parked(index)) {
+      unparked_.wait(unparked);
+      continue;
+    }
+    const auto changed = [&] {
+      return generation_.load(std::memory_order_acquire) != seen || parked(index);
+    };
     if (!spin(changed, awake_until_)) generation_.wait(seen, std::memory_order_acquire);
+    if (parked(index)) continue;
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_) return;
     work(seen);
@@ -123,6 +123,35 @@ void Pool::work(uint32_t generation) {
   inside_chunk = false;
 }
 
+void Assistant::join() {
+  pinned_ = pool_.pinned_;
+  if (pinned_) pool_.pin(1);
+  pool_.guests_.fetch_add(1);
+  joined_ = true;
+}
+
+void Assistant::leave() {
+  if (!joined_) return;
+  joined_ = false;
+  pool_.guests_.fetch_sub(1);
+  pool_.unpark();
+  if (pinned_) pool_.pin(-1);
+}
+
+bool Assistant::wait(const std::function<bool()>& done, Clock::time_point until) {
+  if (pool_.threads_ == 1) return done();
+  if (!joined_) join();
+  const auto generation = [&] { return pool_.generation_.load(std::memory_order_acquire); };
+  for (;;) {
+    const uint32_t seen = generation();
+    pool_.work(seen);
+    const auto ready = [&] { return done() || generation() != seen; };
+    const std::atomic bored = std::min(until, Clock::now() + kPatience);
+    if (!spin(ready, bored)) leave();
+    if (done() || !joined_ || Clock::now() >= until) return done();
+  }
+}
+
 void Pool::stay_awake(std::chrono::microseconds time) {
   awake_until_.store(Clock::now() + time, std::memory_order_relaxed);
 }
@@ -149,7 +178,7 @@ void Pool::run(int64_t count, void (*fn)(void* data, int64_t i), void* data) {
   generation_.notify_all();
   work(generation);
   const auto all_done = [&] { return completed_.load(std::memory_order_acquire) == count; };
-  while (!spin(all_done, kNever)) std::this_thread::yield();
+  while (!spin(all_done)) std::this_thread::yield();
   if (exception_) {
     skip_ = false;
     std::rethrow_exception(std::exchange(exception_, nullptr));

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -35,15 +36,20 @@ class Pool {
   void stay_awake(std::chrono::microseconds time);
 
  private:
+  friend class Assistant;
+
   void start(int threads);
   void stop();
   void work_loop(int index);
   bool claim(uint32_t generation, int64_t& i);
   void work(uint32_t generation);
   void pin(int index) const;
+  // Whether this worker's place is taken by a thread that assists.
+  bool parked(int index) const;
+  void unpark();
 
   std::atomic<int> threads_{1};  // changes under running_; read without it
-  bool pinned_ = false;
+  std::atomic<bool> pinned_{false};
   uint64_t setup_ = 0;  // identifies this pool and its number of threads to the caller's pinning
   std::mutex running_;
   std::vector<std::thread> workers_;
@@ -57,9 +63,33 @@ class Pool {
   alignas(64) std::atomic<uint32_t> generation_{0};
   std::atomic<std::chrono::steady_clock::time_point> awake_until_{};
   std::atomic<bool> stopping_{false};
+  std::atomic<int> guests_{0};                   // threads that assist
+  std::atomic<uint32_t> unparked_{0};            // counts the ends of parking
   alignas(64) std::atomic<uint64_t> ticket_{0};  // generation << 32 | chunks not yet claimed
   alignas(64) std::atomic<int64_t> completed_{0};
   std::atomic<bool> skip_{false};
+};
+
+// Lets a thread that is none of the pool's compute while it waits, in place of a worker, which
+// sleeps meanwhile. With one thread it never computes.
+class Assistant {
+ public:
+  explicit Assistant(Pool& pool) : pool_(pool) {}
+  ~Assistant() { leave(); }
+  Assistant(const Assistant&) = delete;
+  Assistant& operator=(const Assistant&) = delete;
+
+  // Computes until `done()` or `until`, or until there was nothing to do for so long that the
+  // thread is better off asleep: then the worker is back. Returns whether done.
+  bool wait(const std::function<bool()>& done, std::chrono::steady_clock::time_point until);
+
+ private:
+  void join();
+  void leave();
+
+  Pool& pool_;
+  bool joined_ = false;
+  bool pinned_ = false;
 };
 
 }  // namespace keyheads

@@ -21,7 +21,7 @@ Var<T> Block<T>::norm(const Var<T>& x, const Norm& n) {
     return graph_.norm(x, *n.gain, n.bias, norm_kind_);
   }
   auto [mean, scale] = graph_.norm_scale(x, norm_kind_);
-  scale = tap(n.scale, n.layer, scale);
+  scale = tap(n.scale, n.layer, std::move(scale));
   const Var<T> normalized =
       tap(n.normalized, n.layer, graph_.norm_divide(x, mean, scale, norm_kind_));
   return graph_.norm_affine(normalized, *n.gain, n.bias, norm_kind_);
@@ -172,16 +172,16 @@ Var<T> Block<T>::attention_raw(int64_t layer, const Var<T>& z) {
     show(Hook::result, layer, results);
     out = graph_.linear(z, *w.wo, w.bo);
   }
-  return tap(Hook::attn_out_raw, layer, out);
+  return tap(Hook::attn_out_raw, layer, std::move(out));
 }
 
 template <class T>
-Var<T> Block<T>::attention_out(int64_t layer, const Var<T>& raw) {
+Var<T> Block<T>::attention_out(int64_t layer, Var<T> raw) {
   const Parameter<T>* gain = model_.weights.layers[layer].attn_post_norm;
   return tap(
       Hook::attn_out, layer,
       gain ? norm(raw, {gain, nullptr, Hook::ln1_post_scale, Hook::ln1_post_normalized, layer})
-           : raw);
+           : std::move(raw));
 }
 
 template <class T>
@@ -193,7 +193,7 @@ Var<T> Block<T>::mlp(int64_t layer, const MlpWeights<T>& w, const Var<T>& in) {
   } else {
     pre = graph_.linear(in, *w.w_up, w.b_up);
   }
-  pre = tap(Hook::mlp_pre, layer, pre);
+  pre = tap(Hook::mlp_pre, layer, std::move(pre));
   const Var<T> post = tap(Hook::mlp_post, layer, graph_.activate(pre, linear, spec_.activation));
   return graph_.linear(post, *w.w_down, w.b_down);
 }
@@ -276,12 +276,12 @@ Var<T> Block<T>::mlp_raw(int64_t layer, const Var<T>& in) {
 }
 
 template <class T>
-Var<T> Block<T>::mlp_out(int64_t layer, const Var<T>& raw) {
+Var<T> Block<T>::mlp_out(int64_t layer, Var<T> raw) {
   const Parameter<T>* gain = model_.weights.layers[layer].mlp_post_norm;
   return tap(
       Hook::mlp_out, layer,
       gain ? norm(raw, {gain, nullptr, Hook::ln2_post_scale, Hook::ln2_post_normalized, layer})
-           : raw);
+           : std::move(raw));
 }
 
 template <class T>

@@ -36,10 +36,10 @@ class Block {
 
   // Before and after the norm of what attention writes.
   Var<T> attention_raw(int64_t layer, const Var<T>& z);
-  Var<T> attention_out(int64_t layer, const Var<T>& raw);
+  Var<T> attention_out(int64_t layer, Var<T> raw);
   // Likewise of the MLP, of what mlp_in gave.
   Var<T> mlp_raw(int64_t layer, const Var<T>& in);
-  Var<T> mlp_out(int64_t layer, const Var<T>& raw);
+  Var<T> mlp_out(int64_t layer, Var<T> raw);
 
   Var<T> final_norm(const Var<T>& x);
 
@@ -54,6 +54,7 @@ class Block {
     const Parameter<T>* gain;
     int64_t count;
   };
+  // Move x in where nothing else needs it: then an edit needs no copy.
   Var<T> tap(Hook hook, int64_t layer, Var<T> x) {
     return kTaps ? taps_.tap(graph_.tape(), hook, layer, std::move(x)) : x;
   }

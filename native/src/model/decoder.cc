@@ -64,19 +64,20 @@ Var<T> Decoder<T>::attend(int64_t layer, const Var<T>& q, const Var<T>& k, const
 
 template <class T>
 Var<T> Decoder<T>::attention_z(int64_t layer, typename Block<T>::Qkv qkv) {
-  const Var<T> q = tap(Hook::q, layer, qkv.q), k = tap(Hook::k, layer, qkv.k);
-  const Var<T> v = tap(Hook::v, layer, qkv.v);
-  const Var<T> z = attend(layer, block_.placed_queries(layer, q, positions_),
-                          block_.placed_keys(layer, k, positions_), v);
-  return tap(Hook::z, layer,
-             graph_.constant_if(graph_.rules().constant_z,
-                                graph_.add_bias(z, model_.weights.layers[layer].z_offset)));
+  const Var<T> q = tap(Hook::q, layer, std::move(qkv.q)), k = tap(Hook::k, layer, std::move(qkv.k));
+  const Var<T> v = tap(Hook::v, layer, std::move(qkv.v));
+  Var<T> z = attend(layer, block_.placed_queries(layer, q, positions_),
+                    block_.placed_keys(layer, k, positions_), v);
+  return tap(
+      Hook::z, layer,
+      graph_.constant_if(graph_.rules().constant_z,
+                         graph_.add_bias(std::move(z), model_.weights.layers[layer].z_offset)));
 }
 
 template <class T>
 Var<T> Decoder<T>::block(int64_t layer, Var<T> x, const std::vector<int32_t>* only) {
   check_cancelled(graph_.context());
-  x = tap(Hook::resid_pre, layer, x);
+  x = tap(Hook::resid_pre, layer, std::move(x));
   const bool split = block_.splits_inputs(layer), shared = block_.share_norm(layer);
   Var<T> in = split ? Var<T>{} : block_.attention_in(layer, x);
   Var<T> z =
@@ -88,9 +89,9 @@ Var<T> Decoder<T>::block(int64_t layer, Var<T> x, const std::vector<int32_t>* on
   }
   const Var<T> attn = block_.attention_out(layer, block_.attention_raw(layer, z));
   Var<T> mid = graph_.add(x, attn);
-  if (!spec_.parallel) mid = tap(Hook::resid_mid, layer, mid);
+  if (!spec_.parallel) mid = tap(Hook::resid_mid, layer, std::move(mid));
   if (!shared) in = block_.mlp_in(layer, spec_.parallel ? x : mid);
-  in = graph_.constant_if(graph_.rules().constant_mlps, in);
+  in = graph_.constant_if(graph_.rules().constant_mlps, std::move(in));
   const Var<T> mlp = block_.mlp_out(layer, block_.mlp_raw(layer, in));
   return tap(Hook::resid_post, layer, graph_.add(mid, mlp));
 }
@@ -131,7 +132,7 @@ Var<T> Decoder<T>::run(const std::vector<int32_t>& rows, const Range<T>& range, 
   const int64_t end = range.stops() ? range.last : spec_.layers;
   for (int64_t layer = range.first; layer < end; ++layer) {
     const std::vector<int32_t>* only = prune && layer == last ? &rows : nullptr;
-    x = recompute ? recomputed_block(layer, x, only) : block(layer, x, only);
+    x = recompute ? recomputed_block(layer, x, only) : block(layer, std::move(x), only);
     if (graph_.context().progress) graph_.context().progress(layer + 1, spec_.layers);
   }
   for (int64_t item = 0; cache_ && item < batch_.items(); ++item) {

@@ -55,8 +55,9 @@ class Graph {
 
   Var<T> constant(Tensor<T> value) const { return {std::move(value), nullptr}; }
   // x itself, or without its gradient.
-  Var<T> constant_if(bool constant, const Var<T>& x) const {
-    return {x.value, constant ? nullptr : x.grad};
+  Var<T> constant_if(bool constant, Var<T> x) const {
+    if (constant) x.grad = nullptr;
+    return x;
   }
 
   // factor W[ids[m]]
@@ -139,7 +140,7 @@ class Graph {
   Var<T> collect_heads(const Var<T>& x, int64_t heads);
   Var<T> reshape(const Var<T>& x, int64_t rows, int64_t cols);
   // x + bias in every row; `bias` may be null
-  Var<T> add_bias(const Var<T>& x, const Parameter<T>* bias);
+  Var<T> add_bias(Var<T> x, const Parameter<T>* bias);
   // A value of its own, for a hook that only some of x's readers see.
   Var<T> alias(const Var<T>& x);
 

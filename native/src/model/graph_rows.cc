@@ -134,7 +134,7 @@ Var<T> Graph<T>::gather_rows(const Var<T>& x, const std::vector<int32_t>& rows) 
 }
 
 template <class T>
-Var<T> Graph<T>::add_bias(const Var<T>& x, const Parameter<T>* bias) {
+Var<T> Graph<T>::add_bias(Var<T> x, const Parameter<T>* bias) {
   if (!bias) return x;
   Tensor<T> value(x.rows(), x.cols());
   ops::add_row(ctx_, ops::AddRow<T>{.y = value.m, .x = x.m(), .row = bias->vector()});
@@ -159,7 +159,7 @@ Var<T> Graph<T>::add_bias(const Var<T>& x, const Parameter<T>* bias) {
   template Var<T> Graph<T>::reshape(const Var<T>&, int64_t, int64_t);                \
   template Var<T> Graph<T>::alias(const Var<T>&);                                    \
   template Var<T> Graph<T>::gather_rows(const Var<T>&, const std::vector<int32_t>&); \
-  template Var<T> Graph<T>::add_bias(const Var<T>&, const Parameter<T>*);
+  template Var<T> Graph<T>::add_bias(Var<T>, const Parameter<T>*);
 INSTANTIATE(float)
 INSTANTIATE(double)
 #undef INSTANTIATE

@@ -146,7 +146,7 @@ void SweepRun<T>::compute(int64_t layer) {
   const Hook last = request_.freeze == Freeze::attention_mlp ? Hook::mlp_in : Hook::mlp_out;
   SweepPhase<T> rest(model_, graph_, request_, planner_, *rows, {layer, Hook::resid_mid, last});
   Var<T> mid = graph_.add(x, attn);
-  if (!spec_.parallel) mid = rest.tap(Hook::resid_mid, mid);
+  if (!spec_.parallel) mid = rest.tap(Hook::resid_mid, std::move(mid));
   const Var<T> out = mlp(layer, spec_.parallel ? x : mid, *rows, rest);
   rest.store(result_);
   SweepPhase<T> end(model_, graph_, request_, planner_, *rows,
@@ -163,9 +163,9 @@ Var<T> SweepRun<T>::attend(int64_t layer, const Var<T>& x, SweepPhase<T>& phase)
   auto [q, k, v] = phase.input_edits().empty()
                        ? block.project(layer, x, block.attention_in(layer, x))
                        : project_edited(model_, graph_, phase, layer, x);
-  q = phase.tap(Hook::q, q);
-  k = phase.tap(Hook::k, k);
-  v = phase.tap(Hook::v, v);
+  q = phase.tap(Hook::q, std::move(q));
+  k = phase.tap(Hook::k, std::move(k));
+  v = phase.tap(Hook::v, std::move(v));
   q = block.placed_queries(layer, q, rows_.positions);
   k = block.placed_keys(layer, k, rows_.positions);
   std::vector<ops::Segment<T>> segments;

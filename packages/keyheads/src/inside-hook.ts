@@ -2,12 +2,15 @@
 // there would wait for itself.
 import { AsyncLocalStorage } from "node:async_hooks";
 
-const firing = new AsyncLocalStorage<{ open: boolean }>();
-
-/** Whether this code belongs to a function hook that has not ended. */
-export const insideHook = (): boolean => firing.getStore()?.open ?? false;
-
-/** Runs `work` as part of a function hook, which has ended once `state.open` is false. */
-export function runInHook<T>(state: { open: boolean }, work: () => T): T {
-  return firing.run(state, work);
+/** The function hooks of one run, of which one at a time is open. */
+export interface HookScope {
+  open: boolean;
 }
+
+const scopes = new AsyncLocalStorage<HookScope>();
+
+/** Whether this code belongs to a run whose function hook has not ended. */
+export const insideHook = (): boolean => scopes.getStore()?.open ?? false;
+
+/** All that this callback of the event loop begins from now on belongs to the function hooks of a run. */
+export const enterHooks = (scope: HookScope): void => scopes.enterWith(scope);

@@ -1,8 +1,8 @@
 // What is done at hook points: edits as data, or functions, each once or on every run of a model.
 import type { Batch, Edit, FloatArray, ModelDtype, ModelSpec } from "@keyheads/native";
 import { KeyheadsError } from "./errors.ts";
-import type { HookId } from "./hooks.ts";
-import { runInHook } from "./inside-hook.ts";
+import type { HookId, HookPoint } from "./hooks.ts";
+import { enterHooks, type HookScope } from "./inside-hook.ts";
 import {
   checkEdit,
   type HookEdit,
@@ -69,10 +69,10 @@ export async function withInterventions<T>(
   place: RunPlace,
   run: (edits: Edit[]) => Promise<T>,
 ): Promise<T> {
-  const thrown: unknown[] = [];
+  const functions: Functions = { open: false, thrown: [] };
   const edits = interventions.flatMap((what) => {
     const edit = isFunctionHook(what)
-      ? toCall(what, place, thrown)
+      ? toCall(what, place, functions)
       : toEdit(what, place.spec, place.batch, place.dtype, place.placement);
     // Of a generation's steps, those that have none of its rows.
     return place.placement && edit.rows?.length === 0 ? [] : [edit];
@@ -80,8 +80,12 @@ export async function withInterventions<T>(
   try {
     return await run(edits);
   } catch (error) {
-    if ((error as { code?: string }).code === "HOOK_FAILED" && thrown.length > 0) throw thrown[0];
+    if ((error as { code?: string }).code === "HOOK_FAILED" && functions.thrown.length > 0) {
+      throw functions.thrown[0];
+    }
     throw error;
+  } finally {
+    functions.open = false;
   }
 }
 
@@ -94,31 +98,44 @@ export function checkIntervention(what: Intervention): void {
   }
 }
 
-function toCall(hook: FunctionHook, place: RunPlace, thrown: unknown[]): Edit {
+/** The function hooks of one run, and what they threw. */
+interface Functions extends HookScope {
+  readonly thrown: unknown[];
+}
+
+function toCall(hook: FunctionHook, place: RunPlace, functions: Functions): Edit {
   checkIntervention(hook);
   const { spec, batch, placement } = place;
   const { point, site } = selectSite(hook, spec, batch, placement);
-  const layout = new Layout(point, site, {
-    spec,
-    batch,
-    ...(placement && { starts: placement.starts }),
-  });
-  const call = (values: FloatArray): unknown => {
-    const state = { open: true };
-    const failed = (error: unknown): never => {
-      state.open = false;
-      thrown.push(error);
-      throw error;
-    };
-    const ended = (returned: unknown): boolean => {
-      state.open = false;
-      return store(returned, values, layout);
-    };
-    const at = new Firing(layout, values, site.head < 0 ? undefined : site.head);
+  const at = new Firing(
+    point,
+    site.head < 0 ? undefined : site.head,
+    () => new Layout(point, site, { spec, batch, ...(placement && { starts: placement.starts }) }),
+  );
+  const failed = (error: unknown): never => {
+    functions.open = false;
+    functions.thrown.push(error);
+    throw error;
+  };
+  const ended = (returned: unknown, values: FloatArray, size: number): boolean => {
+    functions.open = false;
+    if (values.length !== size) {
+      throw new KeyheadsError("BAD_ARGUMENT", `the hook at ${point.name} gave its array away`);
+    }
+    return returned !== undefined && returned !== values && store(returned, values, at);
+  };
+  // Kept short: the engine waits, and code that runs once a layer is in no cache.
+  const call = (values: FloatArray, first: boolean): unknown => {
+    if (first) enterHooks(functions);
+    functions.open = true;
+    at.values = values;
+    const size = values.length;
     try {
-      const returned = runInHook(state, () => hook.run(values, at));
-      if (!isThenable(returned)) return ended(returned);
-      return Promise.resolve(returned).then(ended).catch(failed);
+      const returned = hook.run(values, at);
+      if (!isThenable(returned)) return ended(returned, values, size);
+      return Promise.resolve(returned)
+        .then((late) => ended(late, values, size))
+        .catch(failed);
     } catch (error) {
       return failed(error);
     }
@@ -126,22 +143,18 @@ function toCall(hook: FunctionHook, place: RunPlace, thrown: unknown[]): Edit {
   return { ...site, op: "call", call, ...(hook.gradient && { gradient: hook.gradient }) };
 }
 
-/** Puts what a function gave in place of the values; whether it gave new ones. */
-function store(returned: unknown, values: FloatArray, { point, shape, size }: Layout): boolean {
-  if (values.length !== size) {
-    throw new KeyheadsError("BAD_ARGUMENT", `the hook at ${point.name} gave its array away`);
-  }
-  if (returned === undefined || returned === values) return false;
+/** Puts what a function gave in place of the values. */
+function store(returned: unknown, values: FloatArray, { name, shape }: Firing): true {
   if (!(returned instanceof Float32Array || returned instanceof Float64Array)) {
     throw new KeyheadsError(
       "BAD_ARGUMENT",
-      `the hook at ${point.name} gave ${describe(returned)}; expected nothing, or a Float32Array or Float64Array of shape [${shape}]`,
+      `the hook at ${name} gave ${describe(returned)}; expected nothing, or a Float32Array or Float64Array of shape [${shape}]`,
     );
   }
-  if (returned.length !== size) {
+  if (returned.length !== values.length) {
     throw new KeyheadsError(
       "BAD_ARGUMENT",
-      `the hook at ${point.name} gave ${returned.length} values; expected ${size}, of shape [${shape}]`,
+      `the hook at ${name} gave ${returned.length} values; expected ${values.length}, of shape [${shape}]`,
     );
   }
   values.set(returned);
@@ -154,35 +167,43 @@ const describe = (value: unknown) =>
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as { then?: unknown } | undefined)?.then === "function";
 
+// Most functions look at nothing but the values, so the rest is made when it is looked at.
 class Firing implements HookFiring {
-  readonly #layout: Layout;
-  readonly #values: FloatArray;
   readonly head: number | undefined;
+  /** What the function is given, while it runs. */
+  values: FloatArray = new Float32Array(0);
+  readonly #point: HookPoint;
+  readonly #layOut: () => Layout;
+  #layout: Layout | undefined;
 
-  constructor(layout: Layout, values: FloatArray, head: number | undefined) {
-    this.#layout = layout;
-    this.#values = values;
+  constructor(point: HookPoint, head: number | undefined, layOut: () => Layout) {
+    this.#point = point;
     this.head = head;
+    this.#layOut = layOut;
   }
   get name() {
-    return this.#layout.point.name;
+    return this.#point.name;
   }
   get hook() {
-    return this.#layout.point.id;
+    return this.#point.id;
   }
   get layer() {
-    return this.#layout.point.layer;
+    return this.#point.layer;
   }
   get shape() {
-    return this.#layout.shape;
+    return this.#made.shape;
   }
   get offsets() {
-    return this.#layout.offsets;
+    return this.#made.offsets;
   }
   get positions() {
-    return this.#layout.positions;
+    return this.#made.positions;
   }
   item(index: number) {
-    return this.#layout.item(this.#values, index);
+    return this.#made.item(this.values, index);
+  }
+  get #made(): Layout {
+    this.#layout ??= this.#layOut();
+    return this.#layout;
   }
 }

@@ -128,6 +128,81 @@ void callers_share_the_pool(Report& report) {
   expect(report, wrong == 0, std::to_string(wrong) + " runs of threads that share a pool failed");
 }
 
+// Threads come to assist and leave again while others run chunks and the pool changes its size:
+// every chunk still runs once, and no one waits for ever.
+void assistants_come_and_go(Report& report) {
+  Pool pool(2);
+  std::atomic<bool> done{false};
+  std::atomic<int64_t> visits{0}, assisted{0};
+  std::atomic<int> wrong{0};
+  const auto assist = [&] {
+    while (!done) {
+      Assistant assistant(pool);
+      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(2);
+      bool enough = false;
+      while (!enough && !done) {
+        enough = std::chrono::steady_clock::now() >= until;
+        assistant.wait([&] { return ++visits % 512 == 0; }, until);
+      }
+    }
+  };
+  std::vector<std::thread> assistants;
+  for (int i = 0; i < 2; ++i) assistants.emplace_back(assist);
+  const auto caller = std::this_thread::get_id();
+  for (int round = 0; round < 1500; ++round) {
+    if (round % 100 == 0) pool.set_threads(1 + round / 100 % 4);
+    const int64_t count = 2 + round % 40;
+    std::atomic<int64_t> sum{0};
+    run(pool, count, [&](int64_t i) {
+      sum += i + 1;
+      if (std::this_thread::get_id() != caller) ++assisted;
+    });
+    wrong += sum != count * (count + 1) / 2;
+    if (round % 300 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  }
+  done = true;
+  for (std::thread& thread : assistants) thread.join();
+  expect(report, wrong == 0, std::to_string(wrong) + " runs with assistants went wrong");
+  expect(report, visits > 0 && assisted > 0, "nobody assisted");
+}
+
+// A thread that assists does what the worker would have done, which comes back afterwards.
+void assistants_take_a_workers_place(Report& report) {
+  Pool pool(2);
+  std::atomic<std::thread::id> other{};
+  const auto caller = std::this_thread::get_id();
+  const auto both_take_part = [&] {
+    other = std::thread::id();
+    // The caller's chunk waits for the other one.
+    run(pool, 2, [&](int64_t) {
+      if (std::this_thread::get_id() != caller) other = std::this_thread::get_id();
+      while (other.load() == std::thread::id()) std::this_thread::yield();
+    });
+    return other.load();
+  };
+  const std::thread::id worker = both_take_part();
+  std::atomic<bool> there{false}, enough{false};
+  std::thread guest([&] {
+    Assistant assistant(pool);
+    const auto forever = std::chrono::steady_clock::time_point::max();
+    while (!enough) {
+      assistant.wait(
+          [&] {
+            there = true;
+            return enough.load();
+          },
+          forever);
+    }
+  });
+  while (!there) std::this_thread::yield();
+  bool came = false;
+  for (int i = 0; i < 1000 && !came; ++i) came = both_take_part() == guest.get_id();
+  enough = true;
+  guest.join();
+  expect(report, came, "the thread that assists did not compute");
+  expect(report, both_take_part() == worker, "the worker did not come back");
+}
+
 void test_pool(Report& report) {
   Pool pool(1);
   for (const int threads : {1, 2, 3, 5, 2}) {
@@ -140,6 +215,8 @@ void test_pool(Report& report) {
     scratch_is_per_thread(report, pool);
   }
   callers_share_the_pool(report);
+  assistants_come_and_go(report);
+  assistants_take_a_workers_place(report);
   pool.set_threads(0);
   expect(report, pool.threads() == default_threads(), "0 threads is not the default number");
 }
