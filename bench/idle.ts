@@ -1,5 +1,6 @@
 // What idle hooks cost: the same forward pass with the addon and with a build without taps, each in a
-// process of its own.
+// process of its own. Every round starts both anew: where a process's memory happens to lie decides
+// over a percent for as long as it lives.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Peer } from "./peer.ts";
@@ -21,14 +22,21 @@ export async function compareWithoutTaps(
   }
   const start = (addon: string) =>
     new Peer([process.execPath, ...process.execArgv], "idle-peer.ts", { KEYHEADS_NATIVE: addon });
-  using taps = start(`${build}/keyheads.node`);
-  using withoutTaps = start(bare);
-  const request = { folder, sequences };
-  for (const each of [taps, withoutTaps]) await each.ask<number>(request);
-  const contestants = {
-    taps: () => taps.ask<number>({}),
-    withoutTaps: () => withoutTaps.ask<number>({}),
-  };
-  const seconds = await alternate(rounds, contestants, passes);
+  const addons = { taps: `${build}/keyheads.node`, withoutTaps: bare };
+  const seconds = { taps: [] as number[], withoutTaps: [] as number[] };
+  for (let round = 0; round < rounds; ++round) {
+    using first = start(round % 2 === 0 ? addons.taps : addons.withoutTaps);
+    await first.ask<number>({ folder, sequences });
+    using second = start(round % 2 === 0 ? addons.withoutTaps : addons.taps);
+    await second.ask<number>({ folder, sequences });
+    const [taps, withoutTaps] = round % 2 === 0 ? [first, second] : [second, first];
+    const contestants = {
+      taps: () => taps.ask<number>({}),
+      withoutTaps: () => withoutTaps.ask<number>({}),
+    };
+    const taken = await alternate(1, contestants, passes);
+    seconds.taps.push(...taken.taps);
+    seconds.withoutTaps.push(...taken.withoutTaps);
+  }
   return overhead(seconds.taps, seconds.withoutTaps);
 }
