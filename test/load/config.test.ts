@@ -142,8 +142,8 @@ describe("readConfig refuses", () => {
     ["a sliding window", { ...llama, sliding_window: 4 }, /sliding_window = 4/],
     [
       "other rope types",
-      rope({ rope_type: "dynamic", factor: 4 }),
-      /rope type "dynamic" is not supported: its frequencies change with the length/,
+      rope({ rope_type: "proportional", factor: 4 }),
+      /rope type "proportional" is not supported; supported: default, linear, dynamic, llama3/,
     ],
     ["unknown rope settings", rope({ rope_type: "default", mscale: 1 }), /unknown key mscale/],
     [

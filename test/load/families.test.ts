@@ -72,6 +72,13 @@ describe("a family says", () => {
     expect(without("gpt_neox", v4, "rotary_pct").inverseFrequencies).toEqual(
       Float64Array.of(1, 10000 ** (-2 / 3)),
     );
+    // transformers cannot run these two with an odd number.
+    for (const family of ["phi", "stablelm"]) {
+      const rope = { ...(config(family).rope_parameters as object), partial_rotary_factor: 0.26 };
+      expect(() => read(family, { rope_parameters: rope, hidden_size: 48 })).toThrow(
+        /partial_rotary_factor 0.26 rotates 3 of the 12 dimensions of a head/,
+      );
+    }
   });
   it("which layers have a window: by rule, unless layer_types says it", () => {
     const layerTypes = ["sliding_attention", "full_attention", "full_attention"];
@@ -90,6 +97,16 @@ describe("a family says", () => {
 });
 
 describe("rotary scalings", () => {
+  it("dynamic: as without it up to the model's context, beyond which it would change", () => {
+    const rope = (settings: object) =>
+      read("llama", {
+        rope_parameters: { ...(config("llama").rope_parameters as object), ...settings },
+      });
+    const plain = rope({ rope_type: "default" });
+    const dynamic = { rope_type: "dynamic", factor: 4, original_max_position_embeddings: 8 };
+    expect(rope(dynamic)).toEqual(plain);
+    expect(() => rope({ rope_type: "dynamic" })).toThrow(/rope setting factor is missing/);
+  });
   const yarn = (settings: object) =>
     read("llama-bias", {
       rope_parameters: { ...(config("llama-bias").rope_parameters as object), ...settings },

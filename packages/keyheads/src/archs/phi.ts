@@ -28,6 +28,7 @@ export const phi = defineArch({
   rotary: {
     theta: { key: "rope_theta", absent: 10_000 },
     fraction: { key: "partial_rotary_factor", absent: 0.5 },
+    even: true,
   },
   supported: { qk_layernorm: [false] },
   harmless: ["attention_dropout", "embd_pdrop", "resid_pdrop"],

@@ -79,13 +79,15 @@ export interface Rotary {
   readonly fraction?: { readonly key: string | readonly string[]; readonly absent: number };
   /** The same as a number of dimensions. */
   readonly dimensions?: { readonly key: string; readonly absent: number };
+  /** transformers takes these dimensions as they are; elsewhere an odd number takes one more. */
+  readonly even?: true;
   readonly pairs?: ModelSpec["rotaryPairs"];
   /** Key outside the settings for the length that the model was trained for; it wins. */
   readonly trained?: Option;
   /** What this family calls its scalings, where it does not take all by their own names. */
   readonly types?: Readonly<Record<string, RopeType>>;
 }
-export type RopeType = "default" | "linear" | "llama3" | "yarn" | "longrope";
+export type RopeType = "default" | "linear" | "dynamic" | "llama3" | "yarn" | "longrope";
 
 export type SizeName =
   | "layers"

@@ -32,6 +32,7 @@ export const stablelm = defineArch({
   rotary: {
     theta: { key: "rope_theta", absent: 10_000 },
     fraction: { key: "partial_rotary_factor", absent: 0.25 },
+    even: true,
   },
   supported: { rotary_scaling_factor: [1] },
   harmless: ["attention_dropout", "hidden_dropout"],

@@ -30,7 +30,10 @@ interface Plain {
   readonly reader: ConfigReader;
 }
 
-/** Throws BAD_CHECKPOINT for scalings that depend on the length of the sequence at run time. */
+/**
+ * Scalings that depend on the length of the sequence (dynamic, longrope) hold up to the length where they
+ * begin to: there the context ends, so that a token's positions never depend on what follows it.
+ */
 export function rotaryPositions(
   rotary: Rotary,
   dHead: number,
@@ -65,7 +68,13 @@ export function rotaryPositions(
 
 function dimensions(rotary: Rotary, dHead: number, fraction: number, reader: ConfigReader): number {
   const { dimensions: given } = rotary;
-  if (given === undefined) return Math.trunc(dHead * fraction);
+  if (given === undefined) {
+    const rotated = Math.trunc(dHead * fraction);
+    if (!rotary.even || rotated % 2 === 0) return rotated;
+    throw reader.error(
+      `partial_rotary_factor ${fraction} rotates ${rotated} of the ${dHead} dimensions of a head; this family rotates an even number`,
+    );
+  }
   const count = reader.value(given.key) === undefined ? given.absent : reader.number(given.key);
   if (count > dHead) {
     throw reader.error(`${given.key} is ${count}, but a head has ${dHead} dimensions`);
@@ -138,6 +147,7 @@ function wholeHead(spellings: readonly (Settings | undefined)[], reader: ConfigR
 const settingsOf: Readonly<Record<RopeType, readonly string[]>> = {
   default: [],
   linear: ["factor"],
+  dynamic: ["factor", "original_max_position_embeddings"],
   llama3: ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"],
   yarn: [
     "factor",
@@ -164,9 +174,8 @@ function scale(plain: Plain, settings: Settings, rotary: Rotary): RotaryPosition
   const types = rotary.types ?? ownNames;
   const type = typeof name === "string" && Object.hasOwn(types, name) ? types[name] : undefined;
   if (type === undefined) {
-    const why = name === "dynamic" ? ": its frequencies change with the length of a sequence" : "";
     throw reader.error(
-      `rope type ${show(name)} is not supported${why}; supported: ${Object.keys(types).join(", ")}`,
+      `rope type ${show(name)} is not supported; supported: ${Object.keys(types).join(", ")}`,
     );
   }
   const known = ["rope_type", "type", "rope_theta", "partial_rotary_factor", ...settingsOf[type]];
@@ -186,6 +195,11 @@ const scalings: Readonly<Record<RopeType, (p: Plain, s: Settings) => RotaryPosit
   linear: (plain, settings) => {
     const factor = required(settings, "factor", plain.reader);
     return positions(plain, (f) => f / factor);
+  },
+  // Changes the base for sequences longer than the model's positions, which do not fit here.
+  dynamic: (plain, settings) => {
+    required(settings, "factor", plain.reader);
+    return positions(plain, (f) => f);
   },
   llama3,
   yarn,
