@@ -97,31 +97,30 @@ function operations({ shape, length }: Place, full: boolean): number {
   return 2 * (base + chain + (full ? vocab * width * (layers * rows + items) : 0));
 }
 
+/** Base runs of both prompts, and the direct path of every head, with all logits or the answer's. */
+async function sweepHeads(model: Model, at: Place, full: boolean) {
+  const { bank } = await captureBank(model, at.counterfactual, "end", {});
+  const { base, variants } = await runSweep(
+    model,
+    {
+      sequences: at.reference,
+      variants: allHeads(model.spec).map((sender) => [sender]),
+      bank: { z: bank.z },
+      freeze: "attention",
+      positions: "end",
+      readout: full ? { logits: "all" } : { logits: "tokens", tokens: Int32Array.from(at.answers) },
+    },
+    {},
+  );
+  return { base: base.logits as FloatArray, variants: variants.logits as FloatArray };
+}
+
 async function directPaths(at: Place): Promise<void> {
-  const senders = allHeads(at.model.spec);
+  const each = allHeads(at.model.spec).map(({ layer, head }) => [layer, head]);
   for (const readout of flags.readout.split(",") as ("all" | "tokens")[]) {
     const full = readout === "all";
-    const ours = async () => {
-      const { bank } = await captureBank(at.model, at.counterfactual, "end", {});
-      const { variants } = await runSweep(
-        at.model,
-        {
-          sequences: at.reference,
-          variants: senders.map((sender) => [sender]),
-          bank: { z: bank.z },
-          freeze: "attention",
-          positions: "end",
-          readout: full
-            ? { logits: "all" }
-            : { logits: "tokens", tokens: Int32Array.from(at.answers) },
-        },
-        {},
-      );
-      return variants.logits as FloatArray;
-    };
-    const each = senders.map(({ layer, head }) => [layer, head]);
     await compare(at, `${at.name}, ${full ? "full logits" : "answer only"}`, {
-      ours,
+      ours: async () => (await sweepHeads(at.model, at, full)).variants,
       all: each.length,
       hooked: (some) => ({ do: "hooked_paths", senders: some.map((i) => each[i]), full }),
       expert: { do: "expert_paths", full },
@@ -131,34 +130,34 @@ async function directPaths(at: Place): Promise<void> {
   }
 }
 
-/** Ranks of the mean effects of all heads, of this dtype against float32. */
+/** This dtype beside float32: ranks of the mean effects of all heads, and time. */
 async function agreement(at: Place): Promise<void> {
-  const senders = allHeads(at.model.spec);
+  using wide = await Model.load(at.model.folder, { dtype: "f32" });
   const effects = async (model: Model) => {
-    const { bank } = await captureBank(model, at.counterfactual, "end", {});
-    const { base, variants } = await runSweep(
-      model,
-      {
-        sequences: at.reference,
-        variants: senders.map((sender) => [sender]),
-        bank: { z: bank.z },
-        freeze: "attention",
-        positions: "end",
-        readout: { logits: "tokens", tokens: Int32Array.from(at.answers) },
-      },
-      {},
-    );
-    return senders.map((_, v) => {
-      const changes = [...(base.logits as FloatArray)].map(
-        (reference, i) => (variants.logits?.[v * items + i] as number) - reference,
-      );
+    const { base, variants } = await sweepHeads(model, at, false);
+    return allHeads(model.spec).map((_, v) => {
+      const changes = [...base].map((from, i) => (variants[v * items + i] as number) - from);
       return changes.reduce((sum, x) => sum + x, 0) / items;
     });
   };
-  using full = await Model.load(at.model.folder, { dtype: "f32" });
-  const [these, those] = [await effects(at.model), await effects(full)];
-  results.push({ case: `${at.name}: ${dtype} against f32`, spearman: spearman(these, those) });
-  console.error(JSON.stringify(results.at(-1)));
+  const [these, those] = [await effects(at.model), await effects(wide)];
+  const timed = async (model: Model, full: boolean) => {
+    const begun = performance.now();
+    await sweepHeads(model, at, full);
+    return (performance.now() - begun) / 1000;
+  };
+  for (const full of flags.readout.split(",").map((readout) => readout === "all")) {
+    const contestants = { these: () => timed(at.model, full), wide: () => timed(wide, full) };
+    for (const warm of Object.values(contestants)) await warm();
+    const seconds = await alternate(rounds, contestants);
+    results.push({
+      case: `${at.name}, ${full ? "full logits" : "answer only"}: ${dtype} beside f32`,
+      ...{ seconds: median(seconds.these), wideSeconds: median(seconds.wide) },
+      toWide: ratioOf(seconds.wide, seconds.these),
+      spearman: spearman(these, those),
+    });
+    console.error(JSON.stringify(results.at(-1)));
+  }
 }
 
 function spearman(a: readonly number[], b: readonly number[]): number {
