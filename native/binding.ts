@@ -252,6 +252,8 @@ export interface DeviceRequest {
   readonly ordinal: number;
   /** File of cuBLASLt; absent: where systems have it. */
   readonly cublasLt?: string;
+  /** Products of float matrices may round what they multiply to TF32; absent: they do not. */
+  readonly tf32?: boolean;
 }
 
 export interface LoadRequest {

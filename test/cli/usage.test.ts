@@ -82,6 +82,8 @@ describe.concurrent("usage errors end with exit code 2", () => {
   test("a GPU that is not there is the environment's fault: 3", async () => {
     const message = await failure(["identify", planted, ...items, "--device", "cuda"], 3);
     expect(message).toMatch(/no CUDA device: .+; use "cpu"/);
+    const rounding = await failure(["identify", planted, ...items, "--tf32"], 2);
+    expect(rounding).toMatch(/--tf32 .* needs --device cuda/);
   });
 
   test("with --json the error is on stdout too", async () => {

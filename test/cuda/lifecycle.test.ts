@@ -150,6 +150,30 @@ describeOnDevice("a model on a device", () => {
     expect(apart(there, full)).toBeLessThanOrEqual(2 * apart(here, full));
   });
 
+  it("rounds products to TF32 when it is told to, and then only", async () => {
+    const sequences = [ids(9, 50, 1)];
+    const model = async (options: LoadOptions) => await opened("llama", options);
+    const logits = async (loaded: Awaited<ReturnType<typeof model>>) =>
+      (await loaded.forward({ sequences, readout })).logits ?? [];
+    const [full, rounding] = [
+      await model({ device: "cuda" }),
+      await model({ device: "cuda", tf32: true }),
+    ];
+    const [before, rounded, after] = [
+      await logits(full),
+      await logits(rounding),
+      await logits(full),
+    ];
+    const exact = await logits(await model({ dtype: "f64" }));
+    const apart = (a: ArrayLike<number>) =>
+      Math.max(...Array.from(a, (x, i) => Math.abs(x - (exact[i] as number))));
+    expect(after).toEqual(before);
+    expect([full.tf32, rounding.tf32]).toEqual([false, true]);
+    // Float rounds to 24 bits, TF32 to 11: 2^13 times as far, of which depth and luck take a part.
+    expect(apart(rounded)).toBeGreaterThan(50 * apart(before));
+    expect(apart(rounded)).toBeLessThan(8192 * apart(before));
+  });
+
   it("adds low-rank factors and offsets", async () => {
     const models = [
       await cuda("llama"),
@@ -178,6 +202,13 @@ describeOnDevice("a model on a device", () => {
       runs.push(logits);
     }
     expectNear(runs, "logits");
+  });
+
+  it("has no TF32 on the CPU", async () => {
+    await expect(load("llama", { tf32: true })).rejects.toMatchObject({
+      code: "BAD_ARGUMENT",
+      message: expect.stringContaining('the device is "cpu"'),
+    });
   });
 
   it("is refused in float64", async () => {

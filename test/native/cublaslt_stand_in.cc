@@ -17,6 +17,7 @@ namespace {
 using keyheads::Bf16Pair;
 
 struct Description {
+  bool tf32 = false;
   int32_t transposed_a = 0, transposed_b = 0;
   uint32_t epilogue = 1;
   const float* bias = nullptr;
@@ -30,10 +31,22 @@ struct Layout {
 constexpr int kBf16 = 14, kNotSupported = 15, kInvalid = 7;
 constexpr uint64_t kMark = 0x6b6579686561640au;
 
-float at(const void* data, const Layout& layout, bool transposed, uint64_t i, uint64_t j) {
+float to_tf32(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0x1000u) & ~0x1fffu;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+float at(const void* data, const Layout& layout, bool transposed, uint64_t i, uint64_t j,
+         bool tf32) {
   const int64_t index = static_cast<int64_t>(transposed ? j : i) +
                         static_cast<int64_t>(transposed ? i : j) * layout.stride;
-  if (layout.type != kBf16) return static_cast<const float*>(data)[index];
+  if (layout.type != kBf16) {
+    const float x = static_cast<const float*>(data)[index];
+    return tf32 ? to_tf32(x) : x;
+  }
   return Bf16Pair::widen(uint32_t{static_cast<const uint16_t*>(data)[index]} << 16);
 }
 
@@ -56,8 +69,8 @@ EXPORT int cublasLtCreate(void** handle) {
   return 0;
 }
 EXPORT int cublasLtMatmulDescCreate(void** made, int compute, int scale) {
-  *made = new Description;
-  return compute == 68 && scale == 0 ? 0 : kInvalid;
+  *made = new Description{.tf32 = compute == 77};
+  return (compute == 68 || compute == 77) && scale == 0 ? 0 : kInvalid;
 }
 EXPORT int cublasLtMatmulDescDestroy(void* d) {
   delete static_cast<Description*>(d);
@@ -138,6 +151,7 @@ EXPORT int cublasLtMatmul(void*, void* description, const void* alpha, const voi
   const float by = *static_cast<const float*>(beta);
   uint64_t mark;
   std::memcpy(&mark, algorithm, sizeof mark);
+  if (how.tf32 && (left.type == kBf16 || right.type == kBf16)) return kInvalid;
   if (mark != kMark || !workspace || workspace_bytes != 512 || c != d ||
       *static_cast<const float*>(alpha) != 1 ||
       (how.transposed_a ? left.cols : left.rows) != out.rows ||
@@ -152,8 +166,8 @@ EXPORT int cublasLtMatmul(void*, void* description, const void* alpha, const voi
     for (uint64_t j = 0; j < out.cols; ++j) {
       double sum = how.epilogue == 4 ? how.bias[i] : 0;
       for (uint64_t p = 0; p < depth; ++p) {
-        sum += static_cast<double>(at(a, left, how.transposed_a, i, p)) *
-               at(b, right, how.transposed_b, p, j);
+        sum += static_cast<double>(at(a, left, how.transposed_a, i, p, how.tf32)) *
+               at(b, right, how.transposed_b, p, j, how.tf32);
       }
       float& to = static_cast<float*>(d)[i + j * static_cast<uint64_t>(out.stride)];
       to = static_cast<float>(by == 0 ? sum : sum + by * to);

@@ -103,11 +103,12 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
         env, to_control(info[1]),
         [choice, budget]() -> Place {
           if (!choice) return {budget, nullptr};
-          return {budget, &Device::open(choice->library, choice->ordinal, choice->cublaslt)};
+          return {budget, &Device::open(choice->library, choice->ordinal, choice->cublaslt),
+                  choice->tf32};
         },
         [spec = to_spec(r.child("spec")), sources = to_sources(r, "tensors"), dtype, budget,
          weightless](Context& ctx) -> Handle {
-          const Place place{budget, ctx.device};
+          const Place place{budget, ctx.device, ctx.tf32};
           const auto load = [&]<class T>(std::type_identity<T>, Storage storage) {
             if (!weightless) {
               return LoadedModel<T>{std::make_shared<Model<T>>(ctx, spec, sources, storage), place};

@@ -24,6 +24,7 @@ namespace keyheads::addon {
 struct Place {
   int64_t memory_budget = 0;
   Device* device = nullptr;  // null: the CPU
+  bool tf32 = false;         // of the device
 };
 
 template <class T>

@@ -41,6 +41,7 @@ struct DeviceChoice {
   std::string library;
   int ordinal;
   std::string cublaslt;
+  bool tf32;
 };
 std::optional<DeviceChoice> to_device(const Reader& r, const char* field);
 Spec to_spec(const Reader& r);

@@ -57,7 +57,8 @@ std::optional<DeviceChoice> to_device(const Reader& r, const char* field) {
   if (!r.has(field)) return {};
   const Reader d = r.child(field);
   return DeviceChoice{d.text("library"), static_cast<int>(d.integer("ordinal")),
-                      d.has("cublasLt") ? d.text("cublasLt") : std::string()};
+                      d.has("cublasLt") ? d.text("cublasLt") : std::string(),
+                      d.boolean("tf32", false)};
 }
 
 Spec to_spec(const Reader& r) {

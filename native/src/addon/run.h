@@ -70,6 +70,7 @@ Napi::Value run_where(Napi::Env env, const Control& control, Find find, Work wor
       check_cancelled(ctx);
       const Place place = find();
       ctx.device = place.device;
+      ctx.tf32 = place.tf32;
       const MemoryFrom memory(place.device ? *place.device : host_memory());
       if constexpr (planned == Planned::yes) {
         if (plan || place.memory_budget > 0) {

@@ -16,6 +16,7 @@ struct Context {
   Isa isa;
   Pool* pool;                // never null
   Device* device = nullptr;  // null: the CPU
+  bool tf32 = false;         // of a device: products of floats may round their factors to TF32
   const std::atomic<bool>* cancelled = nullptr;
   std::function<void(int64_t done, int64_t total)> progress;
   bool planning = false;  // memory is counted (MemoryPlan), nothing is computed

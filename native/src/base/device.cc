@@ -80,11 +80,11 @@ bool Device::has(const char* op) {
   return find(op) != nullptr;
 }
 
-void Device::run(const char* op, const void* args) {
+void Device::run(const char* op, const void* args, bool tf32) {
   const std::lock_guard lock(running_);
   const cuda::OpFunction function = find(op);
   if (!function) fail("DEVICE_FAILED", "the CUDA library has no op ", op);
-  check(function(queue_, args));
+  check(function(queue_, args, tf32));
 }
 
 void Device::upload(void* to, const void* host, size_t bytes) {
@@ -130,7 +130,9 @@ void Device::Pinned::give_back(void* block) { device_.api_->release_pinned(devic
 // Where a device has failed for good, there is nothing to give back to.
 void Device::give_back(void* block) { api_->release(queue_, block); }
 
-void run_on_device(Context& ctx, const char* op, const void* args) { ctx.device->run(op, args); }
+void run_on_device(Context& ctx, const char* op, const void* args) {
+  ctx.device->run(op, args, ctx.tf32);
+}
 
 void refuse_double_on_device(const char* op) {
   fail("BAD_ARGUMENT", op, ": a GPU computes in float; leave out --dtype f64, or --device cuda");

@@ -21,7 +21,8 @@ class Device : public MemorySource {
   static Device& open(const std::string& library, int ordinal, const std::string& cublaslt);
 
   cuda::DeviceInfo info();
-  void run(const char* op, const void* args);
+  // tf32: products of two float matrices may round what they multiply to TF32, 11 bits.
+  void run(const char* op, const void* args, bool tf32);
   // Whether the library has this op.
   bool has(const char* op);
   void upload(void* to, const void* host, size_t bytes);

@@ -51,6 +51,7 @@ struct DeviceApi {
 inline constexpr const char* kApiSymbol = "keyheads_cuda_api";
 inline constexpr const char* kOpPrefix = "keyheads_cuda_";
 using ApiFunction = const DeviceApi* (*)();
-using OpFunction = Failure (*)(Queue*, const void* args);
+// tf32: products of two float matrices may round what they multiply to TF32.
+using OpFunction = Failure (*)(Queue*, const void* args, bool tf32);
 
 }  // namespace keyheads::cuda

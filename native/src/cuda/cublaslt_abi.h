@@ -17,11 +17,11 @@ using Preference = void*;   // cublasLtMatmulPreference_t
 
 inline constexpr Status kSuccess = 0;
 
-enum DataType : int { kF32 = 0, kBf16 = 14 };              // cudaDataType_t
-enum ComputeType : int { kComputeF32 = 68 };               // cublasComputeType_t
-enum Operation : int32_t { kPlain = 0, kTransposed = 1 };  // cublasOperation_t
-enum Epilogue : uint32_t { kNothing = 1, kAddBias = 4 };   // cublasLtEpilogue_t
-enum DescriptionAttribute : int {                          // cublasLtMatmulDescAttributes_t
+enum DataType : int { kF32 = 0, kBf16 = 14 };                    // cudaDataType_t
+enum ComputeType : int { kComputeF32 = 68, kComputeTf32 = 77 };  // cublasComputeType_t
+enum Operation : int32_t { kPlain = 0, kTransposed = 1 };        // cublasOperation_t
+enum Epilogue : uint32_t { kNothing = 1, kAddBias = 4 };         // cublasLtEpilogue_t
+enum DescriptionAttribute : int {                                // cublasLtMatmulDescAttributes_t
   kTransA = 3,
   kTransB = 4,
   kEpilogue = 7,
@@ -75,6 +75,7 @@ namespace keyheads::cuda::lt {
 static_assert(int(kSuccess) == CUBLAS_STATUS_SUCCESS);
 static_assert(int(kF32) == CUDA_R_32F && int(kBf16) == CUDA_R_16BF);
 static_assert(int(kComputeF32) == CUBLAS_COMPUTE_32F);
+static_assert(int(kComputeTf32) == CUBLAS_COMPUTE_32F_FAST_TF32);
 static_assert(int(kPlain) == CUBLAS_OP_N && int(kTransposed) == CUBLAS_OP_T);
 static_assert(int(kNothing) == CUBLASLT_EPILOGUE_DEFAULT);
 static_assert(int(kAddBias) == CUBLASLT_EPILOGUE_BIAS);

@@ -15,7 +15,18 @@ int64_t blocks_of(int64_t count, int64_t size) { return (count + size - 1) / siz
 struct Tiling {
   int64_t rows, cols, depth;  // of the product
   int64_t per_split;          // depths of a block; blockIdx.z says which
+  bool tf32;                  // floats are rounded before they are multiplied
 };
+
+// To the nearest with a fraction of 10 bits, ties away from zero, as tensor cores take it.
+__device__ __forceinline__ float to_tf32(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7f800000u) == 0x7f800000u) return x;
+  bits = (bits + 0x1000u) & ~0x1fffu;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
 
 // One thread's share of a strip of `lines` lines and 1024 / lines depths, on its way from memory to
 // shared memory, where it lies depth by depth. `along`: neighbours in memory are neighbours in
@@ -50,7 +61,8 @@ struct Strip {
       held = four(data + p * stride + first_line(), p < end ? count - first_line() : 0, wide);
     }
   }
-  __device__ __forceinline__ void put(float* shared) const {
+  __device__ __forceinline__ void put(float* shared, bool tf32) {
+    if (tf32) held = {to_tf32(held.x), to_tf32(held.y), to_tf32(held.z), to_tf32(held.w)};
     if constexpr (along) {
       float* to = shared + depth() * kLine + line();
       to[0] = held.x;
@@ -109,8 +121,8 @@ __global__ void __launch_bounds__(256)
   for (int64_t p = begin; p < end; p += kDepth, now ^= 1) {
     float* as = a_strips + now * kDepth * kLine;
     float* bs = b_strips + now * kDepth * kLine;
-    left.put(as);
-    right.put(bs);
+    left.put(as, tiling.tf32);
+    right.put(bs, tiling.tf32);
     __syncthreads();
     left.fetch(p + kDepth, end);
     right.fetch(p + kDepth, end);
@@ -309,7 +321,7 @@ void split(Queue& queue, const Product& p, int64_t tile, const Launch& launch) {
     const dim3 grid(static_cast<unsigned>(blocks_of(p.c.cols, tile)),
                     static_cast<unsigned>(blocks_of(strip.c.rows, tile)),
                     static_cast<unsigned>(splits));
-    launch(grid, strip, Tiling{strip.c.rows, p.c.cols, p.depth, per_split}, part);
+    launch(grid, strip, Tiling{strip.c.rows, p.c.cols, p.depth, per_split, queue.tf32}, part);
   }
   check_launch("product");
   if (splits > 1) {

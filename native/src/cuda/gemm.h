@@ -14,7 +14,8 @@ struct Operand {
   bool transposed;  // element (i, j) lies at j * stride + i, else at i * stride + j
 };
 
-// c = a b + bias, or with `accumulate` c += a b. Sums are in f32; both operands are of one type.
+// c = a b + bias, or with `accumulate` c += a b. Sums are in f32; both operands are of one type,
+// f32 rounded to TF32 where the queue says so.
 struct Product {
   Mat<float> c;  // (M, N)
   Operand a;     // (M, depth)

@@ -23,7 +23,7 @@ struct Plan {
 using Key = std::tuple<int64_t, int64_t, int64_t,               // M, N, depth
                        int64_t, int64_t, int64_t,               // strides of a, b, c
                        uint32_t, uint32_t, uint32_t, uint32_t,  // alignments of a, b, c, bias
-                       unsigned>;                               // types, transpositions, bias, beta
+                       unsigned>;  // types, transpositions, bias, beta, TF32
 
 }  // namespace lt
 namespace {
@@ -41,11 +41,14 @@ uint32_t alignment(const void* p, int64_t row_bytes) {
   return static_cast<uint32_t>(bits & (~bits + 1));
 }
 
-Key key_of(const Product& p) {
+// Operands of bf16 have no such choice.
+bool uses_tf32(const Queue& queue, const Product& p) { return queue.tf32 && !p.a.bf16; }
+
+Key key_of(const Product& p, bool tf32) {
   const int64_t element = p.a.bf16 ? 2 : 4;
   const unsigned kind = unsigned{p.a.bf16} | unsigned{p.a.transposed} << 1 |
                         unsigned{p.b.transposed} << 2 | unsigned{p.bias != nullptr} << 3 |
-                        unsigned{p.accumulate} << 4;
+                        unsigned{p.accumulate} << 4 | unsigned{tf32} << 5;
   return {p.c.rows,
           p.c.cols,
           p.depth,
@@ -80,8 +83,8 @@ struct Lt {
     check(call.MatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value),
           "preference");
   }
-  const Plan& plan_of(const Product& product);
-  Plan make_plan(const Product& product) const;
+  const Plan& plan_of(const Product& product, bool tf32);
+  Plan make_plan(const Product& product, bool tf32) const;
   void forget(Plan& plan) const;
 };
 
@@ -104,9 +107,10 @@ lt::Layout layout(const Lt& lt, const Operand& x, int64_t rows, int64_t cols) {
 
 }  // namespace
 
-Plan Lt::make_plan(const Product& p) const {
+Plan Lt::make_plan(const Product& p, bool tf32) const {
   Plan plan;
-  check(call.MatmulDescCreate(&plan.description, lt::kComputeF32, lt::kF32), "description");
+  const int compute = tf32 ? lt::kComputeTf32 : lt::kComputeF32;
+  check(call.MatmulDescCreate(&plan.description, compute, lt::kF32), "description");
   set(plan.description, lt::kTransA, p.b.transposed ? lt::kTransposed : lt::kPlain);
   set(plan.description, lt::kTransB, p.a.transposed ? lt::kTransposed : lt::kPlain);
   if (p.bias) {
@@ -140,24 +144,24 @@ void Lt::forget(Plan& plan) const {
   call.MatmulDescDestroy(plan.description);
 }
 
-const Plan& Lt::plan_of(const Product& product) {
+const Plan& Lt::plan_of(const Product& product, bool tf32) {
   if (!handle) {
     check(call.Create(&handle),
           "handle (does the driver know this version? KEYHEADS_CUBLASLT names another)");
   }
-  const Key key = key_of(product);
+  const Key key = key_of(product, tf32);
   const auto found = plans.find(key);
   if (found != plans.end()) return found->second;
   if (plans.size() >= kMostPlans) {
     for (auto& [_, plan] : plans) forget(plan);
     plans.clear();
   }
-  return plans.emplace(key, make_plan(product)).first->second;
+  return plans.emplace(key, make_plan(product, tf32)).first->second;
 }
 
 bool lt_multiply(Queue& queue, const Product& p) {
   Lt& lt = *queue.lt;
-  const Plan& plan = lt.plan_of(p);
+  const Plan& plan = lt.plan_of(p, uses_tf32(queue, p));
   if (!plan.possible) return false;
   if (p.bias) lt.set(plan.description, lt::kBiasPointer, p.bias);
   const float alpha = 1, beta = p.accumulate ? 1 : 0;

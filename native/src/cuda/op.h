@@ -8,10 +8,13 @@
 
 #define KEYHEADS_EXPORT extern "C" __attribute__((visibility("default")))
 
-#define DEFINE_CUDA_OP(name, Args)                                                              \
-  KEYHEADS_EXPORT const char* keyheads_cuda_##name(cuda::Queue* queue, const void* args) {      \
-    return cuda::guarded(*queue,                                                                \
-                         [&] { name##_impl(*queue, *static_cast<const Args<float>*>(args)); }); \
+#define DEFINE_CUDA_OP(name, Args)                                                       \
+  KEYHEADS_EXPORT const char* keyheads_cuda_##name(cuda::Queue* queue, const void* args, \
+                                                   bool tf32) {                          \
+    return cuda::guarded(*queue, [&] {                                                   \
+      queue->tf32 = tf32;                                                                \
+      name##_impl(*queue, *static_cast<const Args<float>*>(args));                       \
+    });                                                                                  \
   }
 
 namespace keyheads::cuda {

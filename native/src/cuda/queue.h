@@ -51,7 +51,8 @@ struct Queue {
 
   int ordinal;
   cudaStream_t stream = nullptr;
-  Lt* lt = nullptr;  // null: products are computed by the library's own kernels
+  Lt* lt = nullptr;   // null: products are computed by the library's own kernels
+  bool tf32 = false;  // of this op: products of floats may round what they multiply
   std::string error;
 
  private:

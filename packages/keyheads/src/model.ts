@@ -75,6 +75,11 @@ export interface LoadOptions {
    * It is never replaced by the CPU. The memory budget is then of the GPU's memory.
    */
   readonly device?: DeviceName;
+  /**
+   * Products of float matrices on a GPU may round what they multiply to TF32 (a fraction of 10 bits),
+   * which is several times faster there and as accurate as that. Off unless asked for; an error on the CPU.
+   */
+  readonly tf32?: boolean;
   /** Compute threads of the engine, which all models share; 0 is all allowed CPUs. */
   readonly threads?: number;
   /** Bytes beyond which a call rejects with OUT_OF_MEMORY. */
@@ -190,6 +195,8 @@ export class Model implements Disposable {
   readonly config: Readonly<Record<string, unknown>>;
   readonly dtype: ModelDtype;
   readonly device: DeviceName;
+  /** Whether products of floats may round to TF32. */
+  readonly tf32: boolean;
   /** Tied weights count once. */
   readonly parameterCount: number;
   /** undefined if the folder has no tokenizer.json. */
@@ -210,6 +217,7 @@ export class Model implements Disposable {
     this.config = parts.config;
     this.dtype = parts.dtype;
     this.device = parts.device;
+    this.tf32 = parts.tf32;
     this.tokenizer = parts.tokenizer;
     this.files = parts.files;
     this.memoryBudget = parts.memoryBudget;
@@ -225,8 +233,8 @@ export class Model implements Disposable {
    * using model = await Model.load("./my-model");
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Model> {
-    const { dtype = "f32", device = "cpu", memoryBudget = 0 } = options;
-    const place = placeOf(device, dtype);
+    const { dtype = "f32", device = "cpu", tf32 = false, memoryBudget = 0 } = options;
+    const place = placeOf(device, dtype, tf32);
     const path = join(folder, options.configFile ?? "config.json");
     const config = await readJsonObject(path);
     const { arch, spec, flags } = readConfig(config, path, options);
@@ -244,6 +252,7 @@ export class Model implements Disposable {
       config,
       dtype,
       device,
+      tf32,
       tokenizer,
       files,
       memoryBudget,
@@ -631,7 +640,14 @@ type Through<T, R> = (
 export function placeOf(
   device: DeviceName,
   dtype: ModelDtype,
+  tf32 = false,
 ): { readonly device?: DeviceRequest } {
+  if (device === "cpu" && tf32) {
+    throw new KeyheadsError(
+      "BAD_ARGUMENT",
+      'tf32 is how a GPU multiplies floats, and the device is "cpu"; leave it out, or use device "cuda"',
+    );
+  }
   if (device === "cpu") return {};
   if (device !== "cuda") {
     throw new KeyheadsError("NO_DEVICE", `there is no device "${device}"; use "cpu" or "cuda"`);
@@ -642,7 +658,7 @@ export function placeOf(
       'dtype f64 is for device "cpu": a GPU computes in float; use f32 or bf16',
     );
   }
-  return { device: cudaDevice() };
+  return { device: { ...cudaDevice(), ...(tf32 && { tf32 }) } };
 }
 
 interface ModelParts {
@@ -652,6 +668,7 @@ interface ModelParts {
   readonly config: Readonly<Record<string, unknown>>;
   readonly dtype: ModelDtype;
   readonly device: DeviceName;
+  readonly tf32: boolean;
   readonly tokenizer: Tokenizer | undefined;
   readonly files: CheckpointFiles;
   readonly memoryBudget: number;

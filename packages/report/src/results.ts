@@ -380,6 +380,8 @@ export interface RunResult {
     readonly licence?: string;
   };
   readonly device: string;
+  /** Products of floats may have been rounded to TF32. */
+  readonly tf32?: boolean;
   readonly dtype: string;
   readonly seed: number;
   readonly task: {

@@ -15,6 +15,11 @@ export const modelOptions = {
     "cpu or cuda (default: cpu)",
     choice("cpu", "cuda").default("cpu"),
   ),
+  tf32: option(
+    "--tf32",
+    "with --device cuda: products of floats may round to TF32, which is faster",
+    flag().default(false),
+  ),
   dtype: option(
     "--dtype <name>",
     "f32, bf16 or f64 (default: f32)",

@@ -16,6 +16,7 @@ import { type Plan, planText, type Step, toPlan } from "./plan.ts";
 export interface ModelValues {
   readonly target: string;
   readonly device: DeviceName;
+  readonly tf32: boolean;
   readonly dtype: ModelDtype;
   readonly threads: number | undefined;
   readonly memoryBudget: number | undefined;
@@ -37,7 +38,7 @@ export async function withModel(
 ): Promise<CommandOutput> {
   const dtype = availableDtype(values);
   const folder = await resolveModel(values.target);
-  const shared = { model: basename(folder), device: values.device, dtype };
+  const shared = { model: basename(folder), ...placeShown(values), dtype };
   if (values.dryRun) {
     const blueprint = await openBlueprint(folder);
     const plan = await toPlan(blueprint, await work.plan(blueprint), { ...values, dtype });
@@ -64,12 +65,21 @@ export async function loadModel(
   return await Model.load(await resolveModel(nameOrFolder), {
     dtype: availableDtype(values),
     device: values.device,
+    tf32: values.tf32,
     ...(threads !== undefined && { threads }),
     ...(memoryBudget !== undefined && { memoryBudget }),
     ...(delta !== undefined && { delta }),
     signal: cli.signal,
     onProgress: progress.onProgress,
   });
+}
+
+/** Where a result was computed, as it says: with TF32, that too. */
+export function placeShown({ device, tf32 }: Pick<ModelValues, "device" | "tf32">): {
+  readonly device: DeviceName;
+  readonly tf32?: true;
+} {
+  return { device, ...(tf32 && { tf32 }) };
 }
 
 /** Largest resident memory of this process so far. */
@@ -84,8 +94,15 @@ export function secondsSince(start: number): number {
 /** Throws NO_DEVICE for what this machine does not have: nothing falls back in silence. */
 export function availableDtype({
   device,
+  tf32,
   dtype,
-}: Pick<ModelValues, "device" | "dtype">): ModelDtype {
+}: Pick<ModelValues, "device" | "tf32" | "dtype">): ModelDtype {
+  if (device === "cpu" && tf32) {
+    throw new KeyheadsError(
+      "USAGE",
+      "--tf32 is how a GPU multiplies floats; it needs --device cuda",
+    );
+  }
   if (device === "cpu") return dtype;
   if (dtype === "f64") {
     throw new KeyheadsError("USAGE", "--dtype f64 is for --device cpu: a GPU computes in float");

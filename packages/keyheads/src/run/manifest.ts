@@ -47,6 +47,8 @@ export interface RunInputs {
   readonly seed: number;
   readonly tune: boolean;
   readonly device: string;
+  /** Products of floats may have been rounded to TF32; absent: they were not. */
+  readonly tf32?: true;
   readonly dtype: string;
 }
 
@@ -101,6 +103,7 @@ export function firstDifference(before: RunInputs, now: RunInputs): string | und
       ["seed", String(inputs.seed)],
       ["tuning", String(inputs.tune)],
       ["device", inputs.device],
+      ["TF32", inputs.tf32 ? "on" : "off"],
       ["dtype", inputs.dtype],
     ]);
   const [a, b] = [flat(before), flat(now)];

@@ -108,6 +108,7 @@ export async function runExperiment(model: Model, options: RunOptions = {}): Pro
       ...(plan.licence !== undefined && { licence: plan.licence }),
     },
     device: model.device,
+    ...(model.tf32 && { tf32: true }),
     dtype: model.dtype,
     seed,
     task: across.note ? { ...plan.task, notes: [...plan.task.notes, across.note] } : plan.task,

@@ -111,7 +111,7 @@ async function manifestOf(
   { items, templates, skipTuning, seed }: RunValues,
   tasks: readonly string[] | undefined,
 ): Promise<Manifest> {
-  const { folder, device, dtype } = model;
+  const { folder, device, tf32, dtype } = model;
   return newManifest({
     model: { folder, files: await hashModel(folder) },
     ...(items !== undefined && { items: await hashFile(items) }),
@@ -120,6 +120,7 @@ async function manifestOf(
     seed,
     tune: !skipTuning,
     device,
+    ...(tf32 && { tf32 }),
     dtype,
   });
 }

@@ -5,7 +5,7 @@ import { resolveModel } from "../../load/resolve-model.ts";
 import { type VerifyResult, verify } from "../../verify/verify.ts";
 import { defineCommand, option } from "../command.ts";
 import { force, modelOptions } from "../options.ts";
-import { availableDtype, peakBytes, secondsSince } from "../session.ts";
+import { availableDtype, peakBytes, placeShown, secondsSince } from "../session.ts";
 import { table } from "../table.ts";
 import { text, value } from "../values.ts";
 import { showAll, verifyAll } from "../verify-all.ts";
@@ -41,6 +41,7 @@ export const command = defineCommand({
     const { threads, memoryBudget, target, all } = values;
     const load = {
       device: values.device,
+      tf32: values.tf32,
       ...(threads !== undefined && { threads }),
       ...(memoryBudget !== undefined && { memoryBudget }),
       signal: cli.signal,
@@ -54,7 +55,7 @@ export const command = defineCommand({
       const models = await verifyAll({ folders: all, ...values, load }, cli);
       const pass = models.every((model) => model.pass);
       return {
-        data: { device: values.device, table: values.table, ...spent(), models, pass },
+        data: { ...placeShown(values), table: values.table, ...spent(), models, pass },
         text: () => showAll(models),
         exitCode: pass ? 0 : verificationFailed,
       };
@@ -67,7 +68,7 @@ export const command = defineCommand({
       dtype,
       onGroup: (_group, done, total) => progress.onProgress(done, total),
     });
-    const shared = { model: basename(folder), device: values.device, dtype };
+    const shared = { model: basename(folder), ...placeShown(values), dtype };
     return {
       data: { ...shared, ...spent(), ...result },
       text: () => show(result),
