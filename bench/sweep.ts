@@ -4,19 +4,22 @@
 // object: seconds, counted operations, ratios with their range over the rounds, and the share of the
 // ceiling, which is the engine's own best matrix product at these shapes in the same run.
 //
-//   npx tsx bench/sweep.ts [--case large,small,long,activation,q,kv,agreement] [--dtype f32|bf16] [--rounds 7]
+//   npx tsx bench/sweep.ts [--case large,small,long,activation,q,kv,agreement,memory,edges] [--dtype f32|bf16] [--rounds 7]
 //                          [--readout all,tokens] [--hooked N] [--models FOLDER]
 //
 // --hooked N times hooked forward passes of N variants, evenly drawn, and scales the time to all. In the
 // cases activation and kv, whose whole takes minutes, both sides are timed on evenly drawn variants: the
 // case says how many of how many.
+// The case memory takes direct paths of heads and pairs of heads in growing numbers, the answer only: how far the
+// process grows while it computes them. The case edges times EAP and EAP-IG over all edges; both without a peer.
 // --models keeps the models in a folder for the next run.
 // KEYHEADS_PYTHON names a Python with torch and transformers; without one only keyheads is timed.
 import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type FloatArray, loadBinding } from "@keyheads/native";
-import { Model, rng } from "keyheads";
+import { type Item, identify, Model, rng } from "keyheads";
 import { captureBank } from "../packages/keyheads/src/attribution/capture.ts";
 import { allHeads } from "../packages/keyheads/src/attribution/component.ts";
 import { patchInto } from "../packages/keyheads/src/attribution/paths/into.ts";
@@ -47,6 +50,8 @@ const cases: Record<string, { shape: Shape; length: number; run: (at: Place) => 
   q: { shape: large, length: 12, run: (at) => receivers(at, "q") },
   kv: { shape: large, length: 12, run: (at) => receivers(at, "kv") },
   agreement: { shape: large, length: 12, run: agreement },
+  memory: { shape: large, length: 12, run: memory },
+  edges: { shape: large, length: 12, run: edges },
 };
 const items = 16;
 
@@ -173,6 +178,87 @@ function spearman(a: readonly number[], b: readonly number[]): number {
   const n = a.length;
   const squares = x.reduce((sum, rank, i) => sum + (rank - (y[i] as number)) ** 2, 0);
   return 1 - (6 * squares) / (n * (n * n - 1));
+}
+
+/** Resident memory at most, above what was there before any variant, as their number grows. */
+async function memory(at: Place): Promise<void> {
+  const heads = allHeads(at.model.spec);
+  const pairs = heads.flatMap((one, i) => heads.slice(i + 1).map((other) => [one, other]));
+  const whole = [...heads.map((head) => [head]), ...pairs];
+  const resident = (field: "VmRSS" | "VmHWM") => {
+    const status = readFileSync("/proc/self/status", "utf8");
+    return 1024 * Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]);
+  };
+  const { bank } = await captureBank(at.model, at.counterfactual, "end", {});
+  const sweep = (variants: number) =>
+    runSweep(
+      at.model,
+      {
+        sequences: at.reference,
+        variants: evenly(whole, variants),
+        bank: { z: bank.z },
+        freeze: "attention",
+        positions: "end",
+        readout: { logits: "tokens", tokens: Int32Array.from(at.answers) },
+      },
+      {},
+    );
+  await sweep(1);
+  const before = resident("VmRSS");
+  for (const share of [64, 16, 4, 2, 1]) {
+    const variants = Math.floor(whole.length / share);
+    // Puts the high-water mark back to what is resident now.
+    writeFileSync("/proc/self/clear_refs", "5");
+    await sweep(variants);
+    const grownBytes = resident("VmHWM") - before;
+    results.push({ case: `${at.name}, answer only`, variants, grownBytes });
+    console.error(JSON.stringify(results.at(-1)));
+  }
+}
+
+/** Every edge of the model, by gradients. */
+async function edges(at: Place): Promise<void> {
+  const set = at.reference.map((reference, i): Item => {
+    const answerId = at.answers[i] as number;
+    return {
+      ...{ id: String(i), line: i + 1, promptIds: reference, answerIds: [answerId], target: 0 },
+      ...{ reference, answerId, counterfactual: at.counterfactual[i] as number[] },
+      counterfactualAnswerId: (answerId + 1) % at.shape.vocab,
+      roles: {},
+    };
+  });
+  const methods = {
+    eap: { method: "eap" },
+    inputs: { method: "eap-ig", interpolate: "inputs" },
+    activations: { method: "eap-ig", interpolate: "activations" },
+  } as const;
+  const timed = (options: (typeof methods)[keyof typeof methods]) => async () => {
+    const begun = performance.now();
+    await identify(at.model, set, { ...options, draws: 2, excludeUnchanged: false });
+    return (performance.now() - begun) / 1000;
+  };
+  const contestants = {
+    eap: timed(methods.eap),
+    inputs: timed(methods.inputs),
+    activations: timed(methods.activations),
+  };
+  const seconds = await alternate(rounds, contestants);
+  const { edgeCount } = await identify(at.model, set, {
+    ...methods.eap,
+    draws: 2,
+    excludeUnchanged: false,
+  });
+  for (const [name, taken] of Object.entries(seconds)) {
+    results.push({
+      case: `${at.name}: ${name === "eap" ? "EAP" : `EAP-IG (${name}, 5 steps)`}`,
+      ...{
+        edges: edgeCount,
+        seconds: median(taken),
+        range: [Math.min(...taken), Math.max(...taken)],
+      },
+    });
+    console.error(JSON.stringify(results.at(-1)));
+  }
 }
 
 async function activation(at: Place): Promise<void> {
