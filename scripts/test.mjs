@@ -70,13 +70,22 @@ async function nativeTests() {
   process.stdout.write(`        ${output.trimEnd().split("\n").at(-1)}\n`);
 }
 
-/** The CUDA half of the ops, compiled for the CPU. */
+/** The CUDA half of the ops, compiled for the CPU; products also through cuBLASLt's calls. */
 async function nativeTestsOfDevice() {
   const folder = join(root, "native", "build", "Release");
   const library = join(folder, "keyheads_cuda_shim.so");
   if (!existsSync(library)) return "it is built for x86-64 only";
-  const output = await runLogged("op-tests-cuda", join(folder, "op_tests"), ["--device", library]);
-  process.stdout.write(`        ${output.trimEnd().split("\n").at(-1)}\n`);
+  const run = async (name, names, env) => {
+    const args = ["--device", library, ...names];
+    const output = await runLogged(name, join(folder, "op_tests"), args, { env });
+    process.stdout.write(`        ${output.trimEnd().split("\n").at(-1)}\n`);
+  };
+  await run("op-tests-cuda", [], process.env);
+  const products = ["linear", "tf32", "mixture"];
+  await run("op-tests-cublaslt", products, {
+    ...process.env,
+    KEYHEADS_CUBLASLT: join(folder, "cublaslt_stand_in.so"),
+  });
   return undefined;
 }
 
