@@ -62,7 +62,7 @@ void print_gemm_rates(int count, char** arguments) {
     throw std::invalid_argument("--gemm takes f32 or bf16, then M N K of every shape");
   }
   Pool pool(default_threads());
-  Context ctx{detect_isa(), &pool};
+  Context ctx{.isa = detect_isa(), .pool = &pool, .progress = {}};
   const Storage storage = dtype == "bf16" ? Storage::bf16 : Storage::full;
   std::printf("[");
   for (int i = 1; i + 2 < count; i += 3) {

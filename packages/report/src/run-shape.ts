@@ -291,6 +291,7 @@ export const runShape: Check = object({
     licence: optional(text),
   }),
   device: text,
+  tf32: optional(flag),
   dtype: text,
   seed: numeric,
   task: object({ title: text, summary: text, promptForm: text, notes: texts }),
