@@ -1,6 +1,6 @@
 // Random input for a while: `npm run fuzz -- [--seconds 60] [--seed N]`. Half of the time the native
-// ops with random shapes, half damaged model folders, malformed requests and batch invariance of
-// random models. A failure prints the seed that shows it again; a case that hangs is ended.
+// ops with random shapes, half damaged model folders, malformed requests, batch invariance of random
+// models, and random hooks. A failure prints the seed that shows it again; a case that hangs is ended.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Random cases from a seed on until the time is over: damaged folders, malformed requests, and batch
-// invariance of random models. `npm run fuzz` runs them longer and watches for hangs and crashes:
+// Random cases from a seed on until the time is over: damaged folders, malformed requests, batch
+// invariance of random models, and hooks. `npm run fuzz` runs them longer and watches for hangs and crashes:
 // the number of each case is written to the log before the case begins.
 import { mkdirSync, openSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -15,6 +15,7 @@ import {
 } from "../engine/invariance.ts";
 import { randomModel } from "../engine/random-models.ts";
 import { damage, filesOf, runDamaged } from "./checkpoints.ts";
+import { expectHooks } from "./hooks.ts";
 import { runRequest } from "./requests.ts";
 
 const seconds = Number(process.env.KEYHEADS_FUZZ_SECONDS ?? 3);
@@ -51,6 +52,11 @@ const invariance: Run = async (seed) => {
   return "held";
 };
 
+const hooked: Run = async (seed) => {
+  using random = await randomModel(`fuzz ${seed}`, "f64");
+  return await expectHooks(random, seed);
+};
+
 /** What one case may add to the process: none has files of a megabyte. */
 const mostBytes = 256 * 2 ** 20;
 
@@ -76,7 +82,7 @@ async function until(end: number, name: string, run: Run): Promise<void> {
   expect(failures).toEqual([]);
 }
 
-const share = (seconds * 1000) / 3;
+const share = (seconds * 1000) / 4;
 const timeout = 60_000 + seconds * 1000;
 
 it("refuses damaged folders with a code, or runs them", { timeout }, async () => {
@@ -89,4 +95,8 @@ it("answers or rejects malformed requests", { timeout }, async () => {
 
 it("keeps the bits of an item in random models", { timeout }, async () => {
   await until(performance.now() + share, "invariance", invariance);
+});
+
+it("does with random hooks what they do plainly", { timeout }, async () => {
+  await until(performance.now() + share, "hooks", hooked);
 });

@@ -1,6 +1,50 @@
 // Published tokenizers that come in other forms, as tokenizer.json.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { byteAlphabet } from "../../packages/keyheads/src/tokenizer/byte-level.ts";
+
+export const root = fileURLToPath(new URL("../../../shared/data/tokenizers", import.meta.url));
+export const readPublished = (path: string) => JSON.parse(readFileSync(`${root}/${path}`, "utf8"));
+
+export interface Published {
+  readonly name: string;
+  /** File of texts and ids. */
+  readonly golden: string;
+  readonly json: () => unknown;
+}
+
+/** Those that are there: their licences keep some of them out of this repository. */
+export function publishedTokenizers(): Published[] {
+  const all: Published[] = [
+    { name: "GPT-2", golden: "gpt2/golden.json", json: () => fromMerges(`${root}/gpt2`) },
+    {
+      name: "GPT-NeoX",
+      golden: "gpt-neox-pythia/golden.json",
+      json: () => readPublished("gpt-neox-pythia/tokenizer.json"),
+    },
+    {
+      name: "Llama 2",
+      golden: "llama2/golden.json",
+      json: () => readPublished("llama2/tokenizer.json"),
+    },
+    {
+      name: "Llama 3",
+      golden: "llama3/golden.json",
+      json: () => fromRanks(`${root}/llama3/tokenizer.model`),
+    },
+    ...["v1", "v3"].map((version) => ({
+      name: `Mistral ${version}`,
+      golden: `mistral/golden_tokenizer.model.${version}.json`,
+      json: () => fromSentencePiece(`${root}/mistral/tokenizer.model.${version}`),
+    })),
+    {
+      name: "torchtune's tiny BPE, which lacks some bytes",
+      golden: "torchtune_tiny_bpe/golden.json",
+      json: () => readPublished("torchtune_tiny_bpe/tokenizer.json"),
+    },
+  ];
+  return all.filter(({ golden }) => existsSync(`${root}/${golden}`));
+}
 
 const special = (content: string, id: number) => ({
   content,
@@ -11,7 +55,12 @@ const special = (content: string, id: number) => ({
   lstrip: false,
   rstrip: false,
 });
-const byteLevel = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
+const byteLevel = {
+  type: "ByteLevel",
+  add_prefix_space: false,
+  trim_offsets: true,
+  use_regex: false,
+};
 
 /** GPT-2's vocab.json and merges.txt. */
 export function fromMerges(folder: string): unknown {
@@ -21,7 +70,7 @@ export function fromMerges(folder: string): unknown {
   return {
     added_tokens: [special("<|endoftext|>", 50256)],
     pre_tokenizer: { ...byteLevel, use_regex: true },
-    decoder: { type: "ByteLevel" },
+    decoder: byteLevel,
     model: { type: "BPE", vocab, merges },
   };
 }
@@ -44,7 +93,7 @@ export function fromRanks(path: string): unknown {
         byteLevel,
       ],
     },
-    decoder: { type: "ByteLevel" },
+    decoder: byteLevel,
     model: { type: "BPE", vocab, merges: joins(tokens, vocab), ignore_merges: true },
   };
 }
