@@ -30,17 +30,14 @@ shim_switch:
 namespace shim {
 
 Place* here = nullptr;
+dim3 block_of_here;
+uint64_t block_number = 0;
 
 namespace {
 
 constexpr size_t kStack = 64 * 1024;
 constexpr int kGarbage = 0xcd;
 
-struct Fiber {
-  Place place;
-  void* stack_pointer;
-  bool done;
-};
 // Threads that wait for each other: all of a block, or a warp.
 struct Group {
   unsigned live = 0, arrived = 0;
@@ -54,23 +51,54 @@ struct Group {
 };
 struct Warp {
   Group group;
-  uint64_t values[32];
+  uint64_t values[2][32];  // in odd and in even phases
   Words words[32];
 };
-struct SharedMemory {
-  void* memory;
-  size_t bytes;
+// A thread that ends leaves its stack to the next that has not begun: those of a kernel without
+// barriers are a loop.
+struct Fiber {
+  Place place;
+  char* stack;
+  void* stack_pointer;
+  const Group* waits_for;
+  uint64_t phase;  // of that group, until whose end it waits
+  bool done;
+
+  bool waits() const { return waits_for && waits_for->phase == phase; }
+};
+
+class Stacks {
+ public:
+  // The lower end.
+  char* take() {
+    if (free_.empty()) {
+      // Their ends lie in different lines of a cache.
+      const size_t shift = all_.size() % 64 * 192;
+      all_.emplace_back(new char[kStack + shift]);
+      return all_.back().get() + shift;
+    }
+    char* const stack = free_.back();
+    free_.pop_back();
+    return stack;
+  }
+  void give_back(char* stack) { free_.push_back(stack); }
+
+ private:
+  std::vector<std::unique_ptr<char[]>> all_;
+  std::vector<char*> free_;
 };
 
 struct Machine {
   std::vector<Fiber> fibers;
-  std::vector<std::unique_ptr<char[]>> stacks;
+  std::vector<unsigned> order;  // in which they run
+  size_t begun = 0;             // as many of that order
+  size_t turn = 0;              // in that order, of the thread that ran last
+  Stacks stacks;
   std::vector<Warp> warps;
   Group block;
   std::vector<char> dynamic;
-  std::vector<SharedMemory> shared;  // static shared memory of every kernel that ran
   const std::function<void()>* body = nullptr;
-  void* scheduler = nullptr;
+  void* caller = nullptr;  // of the block
   Fiber* running = nullptr;
   uint32_t random = 1;
 
@@ -79,21 +107,50 @@ struct Machine {
     return random >> 8;
   }
 };
-Machine& machine() {
-  static auto* instance = new Machine;
-  return *instance;
+Machine& m = *new Machine;
+
+void run_fiber();
+
+// One that has not begun yet before any that waited.
+Fiber& next_fiber() {
+  const size_t count = m.order.size();
+  if (m.begun < count) {
+    Fiber& fiber = m.fibers[m.order[m.begun++]];
+    fiber.stack = m.stacks.take();
+    auto top = reinterpret_cast<uintptr_t>(fiber.stack + kStack) & ~uintptr_t{15};
+    auto** sp = reinterpret_cast<void**>(top);
+    *--sp = nullptr;
+    *--sp = reinterpret_cast<void*>(&run_fiber);
+    for (int i = 0; i < 6; ++i) *--sp = nullptr;
+    fiber.stack_pointer = sp;
+    return fiber;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    m.turn = m.turn + 1 < count ? m.turn + 1 : 0;
+    Fiber& fiber = m.fibers[m.order[m.turn]];
+    if (!fiber.done && !fiber.waits()) return fiber;
+  }
+  std::fprintf(stderr, "shim: threads of block %u, %u, %u wait at different barriers\n",
+               block_of_here.x, block_of_here.y, block_of_here.z);
+  std::abort();
 }
 
-void pause() { shim_switch(&machine().running->stack_pointer, machine().scheduler); }
+void go_on_with(Fiber& fiber, void** here_now) {
+  m.running = &fiber;
+  here = &fiber.place;
+  shim_switch(here_now, fiber.stack_pointer);
+}
 
 void wait(Group& group) {
-  const uint64_t phase = group.phase;
+  Fiber& fiber = *m.running;
+  fiber.waits_for = &group;
+  fiber.phase = group.phase;
   ++group.arrived;
   group.open_if_all_are_there();
-  while (group.phase == phase) pause();
+  if (fiber.waits()) go_on_with(next_fiber(), &fiber.stack_pointer);
 }
 
-Warp& warp() { return machine().warps[here->lane_of_block / 32]; }
+Warp& warp() { return m.warps[here->lane_of_block / 32]; }
 
 // Threads that have ended count as arrived, as they do on a GPU.
 void leave(Group& group) {
@@ -101,68 +158,46 @@ void leave(Group& group) {
   group.open_if_all_are_there();
 }
 
-void run_fiber() {
-  Machine& m = machine();
+void run(Fiber& fiber, char* stack) {
+  fiber.stack = stack;
+  fiber.waits_for = nullptr;
+  fiber.done = false;
+  m.running = &fiber;
+  here = &fiber.place;
   (*m.body)();
-  m.running->done = true;
+  fiber.done = true;
   leave(m.block);
   leave(warp().group);
-  pause();
+}
+
+void run_fiber() {
+  char* const stack = m.running->stack;
+  run(*m.running, stack);
+  while (m.begun < m.order.size()) run(m.fibers[m.order[m.begun++]], stack);
+  m.stacks.give_back(stack);  // nobody begins before the next block
+  void* nowhere;
+  if (m.block.live == 0) shim_switch(&nowhere, m.caller);
+  go_on_with(next_fiber(), &nowhere);
   std::abort();
 }
 
-void prepare(Fiber& fiber, char* stack) {
-  fiber.done = false;
-  auto top = reinterpret_cast<uintptr_t>(stack + kStack) & ~uintptr_t{15};
-  auto** sp = reinterpret_cast<void**>(top);
-  *--sp = nullptr;
-  *--sp = reinterpret_cast<void*>(&run_fiber);
-  for (int i = 0; i < 6; ++i) *--sp = nullptr;
-  fiber.stack_pointer = sp;
-}
-
 void shuffle(std::vector<unsigned>& order) {
-  for (size_t i = order.size(); i > 1; --i) {
-    std::swap(order[i - 1], order[machine().next_random() % i]);
-  }
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[m.next_random() % i]);
 }
 
-uint64_t phases() {
-  uint64_t sum = machine().block.phase;
-  for (const Warp& w : machine().warps) sum += w.group.phase;
-  return sum;
-}
-
-void run_block(const dim3& at, std::vector<unsigned>& order) {
-  Machine& m = machine();
+void run_block(const dim3& at) {
   const auto count = static_cast<unsigned>(m.fibers.size());
+  block_of_here = at;
+  ++block_number;
   m.block = {};
   m.block.live = count;
-  m.warps.assign((count + 31) / 32, Warp{});
+  for (size_t i = 0; i < m.warps.size(); ++i) {
+    m.warps[i].group = {};
+    m.warps[i].group.live = std::min(32u, count - 32 * static_cast<unsigned>(i));
+  }
   std::memset(m.dynamic.data(), kGarbage, m.dynamic.size());
-  for (const SharedMemory& s : m.shared) std::memset(s.memory, kGarbage, s.bytes);
-  for (unsigned i = 0; i < count; ++i) {
-    m.fibers[i].place.block = at;
-    ++m.warps[i / 32].group.live;
-    prepare(m.fibers[i], m.stacks[i].get());
-  }
-  shuffle(order);
-  while (m.block.live > 0) {
-    const unsigned live = m.block.live;
-    const uint64_t before = phases();
-    for (const unsigned i : order) {
-      Fiber& fiber = m.fibers[i];
-      if (fiber.done) continue;
-      m.running = &fiber;
-      here = &fiber.place;
-      shim_switch(&m.scheduler, fiber.stack_pointer);
-    }
-    if (m.block.live == live && phases() == before) {
-      std::fprintf(stderr, "shim: threads of block %u, %u, %u wait at different barriers\n", at.x,
-                   at.y, at.z);
-      std::abort();
-    }
-  }
+  m.begun = 0;
+  go_on_with(next_fiber(), &m.caller);
   here = nullptr;
 }
 
@@ -206,8 +241,14 @@ class Arena {
     }
     return true;
   }
-  void open() { protect(PROT_READ | PROT_WRITE); }
-  void close() { protect(PROT_NONE); }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    protect((end_ + kPage - 1) / kPage * kPage, PROT_READ | PROT_WRITE);
+  }
+  void close() {
+    const std::lock_guard lock(mutex_);
+    protect(0, PROT_NONE);
+  }
   size_t used() {
     std::lock_guard lock(mutex_);
     size_t sum = 0;
@@ -215,21 +256,27 @@ class Arena {
     return sum;
   }
   static constexpr size_t kBytes = size_t{4} << 30;
+  static constexpr size_t kPage = size_t{2} << 20;  // large ones: their protection is changed often
 
  private:
   void reserve() {
-    void* block =
-        mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* block = mmap(nullptr, kBytes + kPage, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (block == MAP_FAILED) std::abort();
-    base_ = static_cast<char*>(block);
+    base_ =
+        reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(block) + kPage - 1) & ~(kPage - 1));
+    madvise(base_, kBytes, MADV_HUGEPAGE);
   }
-  void protect(int how) {
-    if (base_ && end_ > 0) mprotect(base_, (end_ + 4095) / 4096 * 4096, how);
+  // The first `bytes` are to be open, no others.
+  void protect(size_t bytes, int how) {
+    if (bytes == open_) return;
+    mprotect(base_, std::max(bytes, open_), how);
+    open_ = bytes;
   }
 
   std::mutex mutex_;
   char* base_ = nullptr;
-  size_t end_ = 0;
+  size_t end_ = 0, open_ = 0;
   std::map<size_t, size_t> used_, free_;  // by offset: bytes
 };
 Arena& arena() {
@@ -237,15 +284,24 @@ Arena& arena() {
   return *instance;
 }
 
-// By one thread at a time.
-struct OpenArena {
-  OpenArena() : lock(mutex()) { arena().open(); }
-  ~OpenArena() { arena().close(); }
+// By one thread at a time. Changing the protection takes longer than most kernels: after a kernel
+// it is left open most of the time, which kernel is a matter of chance.
+class OpenArena {
+ public:
+  explicit OpenArena(bool may_stay_open = false) : lock_(mutex()), may_stay_open_(may_stay_open) {
+    arena().open();
+  }
+  ~OpenArena() {
+    if (!may_stay_open_ || m.next_random() % 16 == 0) arena().close();
+  }
+
+ private:
   static std::mutex& mutex() {
     static auto* instance = new std::mutex;
     return *instance;
   }
-  std::lock_guard<std::mutex> lock;
+  std::lock_guard<std::mutex> lock_;
+  bool may_stay_open_;
 };
 
 // What is queued. Work runs at once unless it is late, or something late is before it: that runs
@@ -347,22 +403,22 @@ void queue_copy(void* to_line, size_t to_step, const void* from_line, size_t fro
 
 void run_blocks(const dim3& blocks, const dim3& threads, size_t shared_bytes,
                 const std::function<void()>& body) {
-  Machine& m = machine();
   const unsigned count = threads.x * threads.y * threads.z;
-  const OpenArena open;
+  const OpenArena open(true);
   m.body = &body;
   m.dynamic.resize(shared_bytes + 64);
   m.fibers.resize(count);
-  while (m.stacks.size() < count) m.stacks.emplace_back(new char[kStack]);
-  std::vector<unsigned> order(count);
+  m.warps.resize((count + 31) / 32);
+  m.order.resize(count);
   for (unsigned i = 0; i < count; ++i) {
-    order[i] = i;
+    m.order[i] = i;
     const dim3 at(i % threads.x, i / threads.x % threads.y, i / (threads.x * threads.y));
-    m.fibers[i].place = {at, {}, threads, blocks, i};
+    m.fibers[i].place = {at, threads, blocks, i};
   }
+  shuffle(m.order);
   for (unsigned z = 0; z < blocks.z; ++z) {
     for (unsigned y = 0; y < blocks.y; ++y) {
-      for (unsigned x = 0; x < blocks.x; ++x) run_block({x, y, z}, order);
+      for (unsigned x = 0; x < blocks.x; ++x) run_block({x, y, z});
     }
   }
 }
@@ -381,16 +437,16 @@ void launch(const dim3& blocks, const dim3& threads, size_t shared_bytes,
   stream().put(false, [=] { run_blocks(blocks, threads, shared_bytes, body); });
 }
 
-void barrier() { wait(machine().block); }
+void barrier() { wait(m.block); }
 void warp_barrier() { wait(warp().group); }
 
 uint64_t exchange(uint64_t value, unsigned from) {
+  // What is read here is written again two phases on, when every lane has read it.
   Warp& w = warp();
-  w.values[lane()] = value;
+  uint64_t* const values = w.values[w.group.phase % 2];
+  values[lane()] = value;
   warp_barrier();
-  value = w.values[from % 32];
-  warp_barrier();
-  return value;
+  return values[from % 32];
 }
 
 const Words* share_words(const uint32_t* words, unsigned count) {
@@ -401,16 +457,11 @@ const Words* share_words(const uint32_t* words, unsigned count) {
 }
 
 void* dynamic_shared() {
-  auto at = reinterpret_cast<uintptr_t>(machine().dynamic.data());
+  auto at = reinterpret_cast<uintptr_t>(m.dynamic.data());
   return reinterpret_cast<void*>((at + 15) & ~uintptr_t{15});
 }
 
-void use_shared(void* memory, size_t bytes, bool& known) {
-  if (known) return;
-  known = true;
-  std::memset(memory, kGarbage, bytes);
-  machine().shared.push_back({memory, bytes});
-}
+void fill_shared(void* memory, size_t bytes) { std::memset(memory, kGarbage, bytes); }
 
 }  // namespace shim
 
