@@ -5,13 +5,13 @@
 // ceiling, which is the engine's own best matrix product at these shapes in the same run.
 //
 //   npx tsx bench/sweep.ts [--case large,small,long,activation,q,kv,agreement,memory,edges] [--dtype f32|bf16] [--rounds 7]
-//                          [--readout all,tokens] [--hooked N] [--models FOLDER]
+//                          [--readout all,tokens] [--methods eap,inputs,activations] [--hooked N] [--models FOLDER]
 //
 // --hooked N times hooked forward passes of N variants, evenly drawn, and scales the time to all. In the
 // cases activation and kv, whose whole takes minutes, both sides are timed on evenly drawn variants: the
 // case says how many of how many.
 // The case memory takes direct paths of heads and pairs of heads in growing numbers, the answer only: how far the
-// process grows while it computes them. The case edges times EAP and EAP-IG over all edges; both without a peer.
+// process grows while it computes them. The case edges times EAP and EAP-IG (--methods) over all edges; both without a peer.
 // --models keeps the models in a folder for the next run.
 // KEYHEADS_PYTHON names a Python with torch and transformers; without one only keyheads is timed.
 import { spawnSync } from "node:child_process";
@@ -19,7 +19,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type FloatArray, loadBinding } from "@keyheads/native";
-import { type Item, identify, Model, rng } from "keyheads";
+import { type IdentifyOptions, type Item, identify, Model, rng } from "keyheads";
 import { captureBank } from "../packages/keyheads/src/attribution/capture.ts";
 import { allHeads } from "../packages/keyheads/src/attribution/component.ts";
 import { patchInto } from "../packages/keyheads/src/attribution/paths/into.ts";
@@ -35,6 +35,7 @@ const { values: flags } = parseArgs({
     rounds: { type: "string", default: "7" },
     hooked: { type: "string", default: "6" },
     readout: { type: "string", default: "all,tokens" },
+    methods: { type: "string", default: "eap,inputs,activations" },
     models: { type: "string" },
   },
 });
@@ -227,38 +228,54 @@ async function edges(at: Place): Promise<void> {
       roles: {},
     };
   });
-  const methods = {
+  const methods: Record<string, IdentifyOptions> = {
     eap: { method: "eap" },
     inputs: { method: "eap-ig", interpolate: "inputs" },
     activations: { method: "eap-ig", interpolate: "activations" },
-  } as const;
-  const timed = (options: (typeof methods)[keyof typeof methods]) => async () => {
-    const begun = performance.now();
-    await identify(at.model, set, { ...options, draws: 2, excludeUnchanged: false });
-    return (performance.now() - begun) / 1000;
   };
-  const contestants = {
-    eap: timed(methods.eap),
-    inputs: timed(methods.inputs),
-    activations: timed(methods.activations),
-  };
-  const seconds = await alternate(rounds, contestants);
-  const { edgeCount } = await identify(at.model, set, {
-    ...methods.eap,
-    draws: 2,
-    excludeUnchanged: false,
-  });
-  for (const [name, taken] of Object.entries(seconds)) {
+  const rate = gemmRate(at.shape);
+  for (const name of flags.methods.split(",") as EdgeMethod[]) {
+    const run = () =>
+      identify(at.model, set, { ...methods[name], draws: 2, excludeUnchanged: false });
+    const { edgeCount = 0 } = await run();
+    const { ours } = await alternate(rounds, {
+      ours: async () => {
+        const begun = performance.now();
+        await run();
+        return (performance.now() - begun) / 1000;
+      },
+    });
+    const [seconds, flop] = [median(ours), edgeOperations(at, edgeCount, name)];
     results.push({
       case: `${at.name}: ${name === "eap" ? "EAP" : `EAP-IG (${name}, 5 steps)`}`,
-      ...{
-        edges: edgeCount,
-        seconds: median(taken),
-        range: [Math.min(...taken), Math.max(...taken)],
-      },
+      ...{ edges: edgeCount, seconds, range: [Math.min(...ours), Math.max(...ours)] },
+      ...{ gflop: flop / 1e9, gflopPerSecond: flop / 1e9 / seconds },
+      ...{ ceilingGflopPerSecond: rate / 1e9, ofCeiling: flop / seconds / rate },
     });
     console.error(JSON.stringify(results.at(-1)));
   }
+}
+
+type EdgeMethod = "eap" | "inputs" | "activations";
+
+/**
+ * What senders add (two runs, in which every head's part of the output is told apart), then for two
+ * metrics the runs forward and backward with the logits at END, and the products of all edges.
+ */
+function edgeOperations({ shape, length }: Place, edges: number, method: EdgeMethod): number {
+  const { layers, width, mlp, vocab } = shape;
+  const [rows, steps, metrics] = [items * length, 5, 2];
+  const layer = rows * (4 * width * width + 3 * width * mlp);
+  const added = 2 * layers * layer + 2 * layers * rows * width * width;
+  const run = (depth: number) => 2 * (depth * layer + items * vocab * width);
+  const products = edges * rows * width;
+  if (method === "eap") return 2 * (added + metrics * (run(layers) + products));
+  const runs = metrics * steps;
+  if (method === "inputs") return 2 * (added + runs * (run(layers) + products));
+  // Of the embeddings, and of each layer's heads and MLP, from that layer on.
+  const ways = Array.from({ length: layers }, (_, l) => 2 * run(layers - l));
+  const all = ways.reduce((sum, way) => sum + way, run(layers));
+  return 2 * (added + 2 * layers * layer + runs * (all + products));
 }
 
 async function activation(at: Place): Promise<void> {

@@ -167,8 +167,8 @@ export interface ModelSpec {
   /** Experts of every MLP, of which each token uses expertsPerToken; 0 and 0: one dense MLP. */
   readonly experts: number;
   readonly expertsPerToken: number;
-  /** Scores are multiplied by this: 1 / sqrt(dHead) in most models. */
-  readonly attentionScale: number;
+  /** Scores are multiplied by that of their layer: 1 / sqrt(dHead) in most models. */
+  readonly attentionScales: Float64Array;
   /** Scores x, after scaling, become cap tanh(x / cap); 0 is none (Gemma 2). */
   readonly scoreCap: number;
   /** The same for logits. */
@@ -403,13 +403,28 @@ export type BackwardRule =
   | "constant-mlps"
   | "secant-activations";
 
+/**
+ * Derivatives along given changes of a value, in place of its gradient: of each item the sum, over
+ * its rows and their numbers, of gradient times change.
+ */
+export interface Directions {
+  /** [count, rows of the site, numbers of a row and head] */
+  readonly values: FloatArray;
+  readonly count: number;
+}
+export interface GradientSite extends Site {
+  /** Derivatives along these of the directions, [items, heads, stop - start]. */
+  readonly along?: readonly [start: number, stop: number];
+}
+
 export interface BackwardRequest {
   readonly batch: Batch;
   readonly captures: readonly Site[];
   readonly edits: readonly Edit[];
   readonly objective: Objective;
   /** Gradient with respect to the value that flows on at each site. */
-  readonly gradients: readonly Site[];
+  readonly gradients: readonly GradientSite[];
+  readonly directions?: Directions;
   readonly start?: Start;
   readonly stopAtLayer?: number;
   readonly rules?: readonly BackwardRule[];

@@ -66,13 +66,14 @@ def ropes(r, width, types):
 
 
 def llama_like(r, rope_types=("default", "default", "linear", "dynamic", "yarn", "llama3"),
-               own_width=True):
+               own_width=True, uneven=False):
     n, kv, d = heads(r)
-    # Without a width of its own a head has hidden_size / heads.
+    # Without a width of its own a head has hidden_size / heads, rounded down where it may be.
     own = own_width and r.random() < 0.5
+    more = r.randrange(n) if uneven and r.random() < 0.3 else 0
     return {
         "num_attention_heads": n, "num_key_value_heads": kv,
-        "hidden_size": 2 * r.randint(4, 24) if own else n * d,
+        "hidden_size": 2 * r.randint(4, 24) if own else n * d + more,
         **({"head_dim": d} if own else {}),
         "intermediate_size": r.randint(5, 70),
         "hidden_act": one(r, "silu", "silu", "gelu", "gelu_pytorch_tanh", "relu"),
@@ -108,7 +109,7 @@ def gpt2(r):
     n, d = gpt_like(r)
     return {"n_head": n, "n_embd": n * d, "n_inner": one(r, None, r.randint(5, 90)),
             "activation_function": one(r, "gelu_new", "gelu", "relu", "silu"),
-            "layer_norm_epsilon": one(r, 1e-5, 1e-3), "n_positions": CONTEXT,
+            "layer_norm_epsilon": one(r, 1e-5, 1e-3), "n_positions": one(r, CONTEXT, CONTEXT, 1024),
             "scale_attn_weights": r.random() < 0.7, "tie_word_embeddings": r.random() < 0.8,
             "scale_attn_by_inverse_layer_idx": r.random() < 0.3}
 
@@ -149,7 +150,7 @@ def stablelm(r):
 
 
 def phi(r):
-    settings = llama_like(r, ("default", "linear", "dynamic"), own_width=False)
+    settings = llama_like(r, ("default", "linear", "dynamic"), own_width=False, uneven=True)
     settings["layer_norm_eps"] = settings.pop("rms_norm_eps")
     settings["hidden_act"] = one(r, "gelu_new", "gelu", "relu")
     settings["qk_layernorm"] = r.random() < 0.2
@@ -157,13 +158,13 @@ def phi(r):
 
 
 def phi3(r):
-    settings = llama_like(r, ("default", "longrope"), own_width=False) | window(r)
+    settings = llama_like(r, ("default", "longrope"), own_width=False, uneven=True) | window(r)
     settings["original_max_position_embeddings"] = CONTEXT // 2
     return settings
 
 
 def starcoder2(r):
-    settings = llama_like(r, ("default", "linear", "dynamic", "yarn"), own_width=False)
+    settings = llama_like(r, ("default", "linear", "dynamic", "yarn"), own_width=False, uneven=True)
     settings["norm_epsilon"] = settings.pop("rms_norm_eps")
     settings["hidden_act"] = one(r, "gelu_pytorch_tanh", "gelu")
     return settings | window(r) | bases(r, "use_bias")
@@ -182,15 +183,15 @@ def gemma2(r):
 
 def mixtral(r):
     experts = r.randint(2, 5)
-    return llama_like(r, ("default", "linear")) | window(r) | {
+    return llama_like(r, ("default", "linear"), uneven=True) | window(r) | {
         "num_local_experts": experts, "num_experts_per_tok": r.randint(1, experts)}
 
 
 FAMILIES = {
     "llama": lambda r: llama_like(r) | bases(r, "attention_bias", "mlp_bias"),
-    "mistral": lambda r: llama_like(r, ("default", "linear", "yarn")) | window(r),
+    "mistral": lambda r: llama_like(r, ("default", "linear", "yarn"), uneven=True) | window(r),
     "mixtral": mixtral,
-    "qwen2": lambda r: llama_like(r, ("default", "linear", "yarn"), own_width=False)
+    "qwen2": lambda r: llama_like(r, ("default", "linear", "yarn"), own_width=False, uneven=True)
     | qwen2_windows(r),
     "qwen3": lambda r: (lambda s: s | {"head_dim": s.get(
         "head_dim", s["hidden_size"] // s["num_attention_heads"])} | qwen2_windows(r)
@@ -198,7 +199,7 @@ FAMILIES = {
     "gemma2": gemma2,
     "phi3": phi3,
     "phi": phi,
-    "olmo2": lambda r: llama_like(r, ("default", "linear", "dynamic"), own_width=False)
+    "olmo2": lambda r: llama_like(r, ("default", "linear", "dynamic"), own_width=False, uneven=True)
     | bases(r, "attention_bias"),
     "gpt2": gpt2,
     "gptj": gptj,
@@ -230,6 +231,8 @@ def as_version_4(config):
     out = {k: v for k, v in config.items() if k not in ("rope_parameters", "dtype", "layer_types")}
     out["torch_dtype"] = config.get("dtype")
     out["transformers_version"] = "4.40.0"
+    if config["model_type"] == "gpt2" and config["n_positions"] == 1024:
+        del out["n_positions"]
     rope = dict(config.get("rope_parameters") or {})
     if rope:
         out["rope_theta"] = rope.pop("rope_theta", 10000.0)

@@ -36,7 +36,7 @@ const plain: ModelSpec = {
   gated: true,
   experts: 0,
   expertsPerToken: 0,
-  attentionScale: 0.4,
+  attentionScales: Float64Array.of(0.4, 0.2, 0.7),
   scoreCap: 0,
   logitCap: 0,
   embedScale: 1,
@@ -117,7 +117,12 @@ export const choiceNames = Object.keys(choices);
 /** The specification with this name; any other name draws all its choices at random. */
 export function choiceSpec(name: string): ModelSpec {
   const spec = { ...plain, ...(choices[name] ?? drawn(rng(hash(name)))) };
-  return { ...spec, windows: spec.windows.slice(0, spec.layers) };
+  const { windows, attentionScales, layers } = spec;
+  return {
+    ...spec,
+    windows: windows.slice(0, layers),
+    attentionScales: attentionScales.slice(0, layers),
+  };
 }
 
 function drawn(random: Rng): Partial<ModelSpec> {
@@ -155,7 +160,7 @@ function drawn(random: Rng): Partial<ModelSpec> {
     gated: pick(true, false),
     experts,
     expertsPerToken: experts && 1 + random.int(experts),
-    attentionScale: 0.2 + random.next(),
+    attentionScales: Float64Array.from({ length: 3 }, () => 0.2 + random.next()),
     scoreCap: pick(0, 2),
     logitCap: pick(0, 2),
     embedScale: pick(1, 3.5),
@@ -282,6 +287,7 @@ export async function modelOf(
       folder,
       architecture: "random",
       spec,
+      contextFrom: "context",
       config: {},
       dtype,
       device,

@@ -64,7 +64,10 @@ function attention(spec: ModelSpec, layer: number, inputs: Vector[], get: Get): 
       const group = Math.floor(h / (heads / kvHeads));
       const seen = Array.from({ length: p + 1 }, (_, k) => k).filter((k) => p - k < window);
       const scores = seen.map((k) =>
-        cap(spec.attentionScale * dot(queries[p]?.[h], keys[k]?.[group]), spec.scoreCap),
+        cap(
+          (spec.attentionScales[layer] ?? 0) * dot(queries[p]?.[h], keys[k]?.[group]),
+          spec.scoreCap,
+        ),
       );
       const pattern = softmax(scores);
       return Array.from({ length: dHead }, (_, c) =>

@@ -34,7 +34,7 @@ describe("readConfig", () => {
       tied: true,
     });
     expect(spec.inverseFrequencies).toHaveLength(0);
-    expect(spec.attentionScale).toBe(1 / Math.sqrt(12));
+    expect(spec.attentionScales).toEqual(new Float64Array(3).fill(1 / Math.sqrt(12)));
   });
   it("fills in what older GPT-2 files leave out", () => {
     const config = without(
@@ -43,6 +43,7 @@ describe("readConfig", () => {
       "tie_word_embeddings",
     );
     expect(read(config).spec).toMatchObject({ dMlp: 192, context: 32, tied: true });
+    expect(read(without(fixture("gpt2"), "n_positions")).spec.context).toBe(1024);
     expect(read({ ...config, tie_word_embeddings: false }).spec.tied).toBe(false);
   });
   it("reads grouped queries, head sizes and llama3 frequencies", () => {
@@ -88,7 +89,11 @@ describe("readConfig", () => {
       unembedBias: false,
     });
     expect(read(config).spec.activation).toBe("gelu_new");
-    expect(read({ ...fixture("gpt2"), scale_attn_weights: false }).spec.attentionScale).toBe(1);
+    const scales = (settings: object) =>
+      read({ ...fixture("gpt2"), ...settings }).spec.attentionScales;
+    expect(scales({ scale_attn_weights: false })).toEqual(Float64Array.of(1, 1, 1));
+    const byLayer = { scale_attn_weights: false, scale_attn_by_inverse_layer_idx: true };
+    expect(scales(byLayer)).toEqual(Float64Array.of(1, 1 / 2, 1 / 3));
   });
   it("finds the family by model_type where architectures is missing", () => {
     expect(read(without(fixture("llama"), "architectures")).arch.name).toBe("llama");
@@ -126,8 +131,8 @@ describe("readConfig refuses", () => {
     ],
     [
       "settings that change the mathematics",
-      { ...gpt2, scale_attn_by_inverse_layer_idx: true },
-      /scale_attn_by_inverse_layer_idx is true, which changes .* supported: false/,
+      { ...gpt2, add_cross_attention: true },
+      /add_cross_attention is true, which changes .* supported: false/,
     ],
     [
       "quantised weights",

@@ -21,7 +21,13 @@ const v4 = "config_v4.json";
 
 describe("a family says", () => {
   it.each<[string, object]>([
-    ["mistral", { windows: Int32Array.of(6, 6, 6, 6), attentionScale: 1 / Math.sqrt(8) }],
+    [
+      "mistral",
+      {
+        windows: Int32Array.of(6, 6, 6, 6),
+        attentionScales: new Float64Array(4).fill(1 / Math.sqrt(8)),
+      },
+    ],
     ["qwen2", { windows: new Int32Array(3), qkNorm: "none" }],
     ["qwen3", { windows: Int32Array.of(0, 5, 5), qkNorm: "head", dHead: 14, tied: true }],
     [
@@ -33,7 +39,7 @@ describe("a family says", () => {
         scoreCap: 3,
         logitCap: 2.5,
         embedScale: 6,
-        attentionScale: 1 / Math.sqrt(7),
+        attentionScales: new Float64Array(4).fill(1 / Math.sqrt(7)),
         activation: "gelu_new",
         tied: true,
       },
@@ -60,6 +66,17 @@ describe("a family says", () => {
       /6 query heads cannot share 8/,
     );
     expect(without("phi3", v4, "num_key_value_heads").kvHeads).toBe(4);
+    // transformers rounds down; LLaMA's configuration demands that the heads divide the width.
+    for (const family of ["mistral", "mixtral", "qwen2", "phi3", "phi", "starcoder2", "olmo2"]) {
+      const { heads, dHead } = read(family);
+      const width = heads * dHead + heads - 1;
+      const uneven = read(family, { hidden_size: width, head_dim: null });
+      expect(uneven, family).toMatchObject({ dModel: width, dHead });
+    }
+    const { num_attention_heads: heads } = config("llama");
+    expect(() =>
+      read("llama", { hidden_size: 12 * (heads as number) + 1, head_dim: null }),
+    ).toThrow(/hidden_size \d+ is not a multiple of num_attention_heads/);
     expect(without("starcoder2", v4, "sliding_window").windows).toEqual(new Int32Array(3));
     const uncapped = { attn_logit_softcapping: null, final_logit_softcapping: null };
     expect(read("gemma2", uncapped)).toMatchObject({ scoreCap: 0, logitCap: 0 });
@@ -153,7 +170,11 @@ describe("a family refuses", () => {
     ["phi", { qk_layernorm: true }, /qk_layernorm is true.*supported: false/],
     ["gpt2", { head_dim: 7 }, /does not know whether head_dim = 7/],
     ["gptj", { rope_theta: 5 }, /does not know whether rope_theta = 5/],
-    ["phi3", { partial_rotary_factor: 0.01, rope_parameters: null }, /cannot rotate 0 of the 10/],
+    [
+      "phi3",
+      { partial_rotary_factor: 0.01, rope_parameters: null },
+      /cannot rotate 0 of the 10 dimensions of a head; partial_rotary_factor is 0.01, and .*head_dim/,
+    ],
     [
       "phi3",
       { rope_parameters: { rope_type: "linear", factor: 2 } },

@@ -19,7 +19,7 @@ const llama: ModelSpec = {
   inverseFrequencies: new Float64Array(4),
   activation: "silu",
   gated: true,
-  attentionScale: 1,
+  attentionScales: new Float64Array(2).fill(1),
   normPlusOne: false,
   normPlacement: "pre",
   block: "sequential",

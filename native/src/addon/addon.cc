@@ -177,9 +177,11 @@ Napi::Value backward_export(const Napi::CallbackInfo& info) {
         info.Env(), control, m.place,
         [m, batch = to_batch(r.child("batch")), captures = to_sites(r, "captures"), edits,
          gradients = to_sites(r, "gradients"), objective = to_objective<T>(r.child("objective")),
-         range = to_range<T>(r), rules = to_rules(r, "rules")](Context& ctx) {
-          return on_host(ctx, backward<T>(ctx, *m.model, batch, captures, edits, gradients,
-                                          objective, nullptr, range, rules));
+         directions = to_directions<T>(r), range = to_range<T>(r),
+         rules = to_rules(r, "rules")](Context& ctx) {
+          return on_host(
+              ctx, backward<T>(ctx, *m.model, batch, captures, edits, gradients, objective, nullptr,
+                               range, rules, false, directions ? &*directions : nullptr));
         },
         [](Napi::Env env, Environment&, BackwardResult<T> result) -> Napi::Value {
           return to_js_backward(env, std::move(result));

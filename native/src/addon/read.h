@@ -58,6 +58,9 @@ Range<T> to_range(const Reader& r);
 Readout to_readout(const Reader& r, bool rows_given);
 template <class T>
 Objective<T> to_objective(const Reader& r);
+// What `directions` and the gradient sites' `along` say; nothing without the former.
+template <class T>
+std::optional<Directions<T>> to_directions(const Reader& r);
 BackwardRules to_rules(const Reader& r, const char* field);
 template <class T>
 SweepRequest<T> to_sweep(const Reader& r);

@@ -91,7 +91,7 @@ Spec to_spec(const Reader& r) {
   s.gated = r.boolean("gated", false);
   s.experts = r.integer("experts");
   s.experts_per_token = r.integer("expertsPerToken");
-  s.attention_scale = r.number("attentionScale");
+  s.attention_scales = r.floats<double>("attentionScales");
   s.score_cap = r.number("scoreCap");
   s.logit_cap = r.number("logitCap");
   s.embed_scale = r.number("embedScale");
@@ -100,6 +100,10 @@ Spec to_spec(const Reader& r) {
   if (s.heads % s.kv_heads != 0) {
     fail("BAD_ARGUMENT", r.path, ": ", s.heads, " query heads cannot share ", s.kv_heads,
          " key/value heads");
+  }
+  if (static_cast<int64_t>(s.attention_scales.size()) != s.layers) {
+    fail("BAD_ARGUMENT", r.path, ".attentionScales: ", s.attention_scales.size(), " scales for ",
+         s.layers, " layers");
   }
   if (static_cast<int64_t>(s.windows.size()) != s.layers) {
     fail("BAD_ARGUMENT", r.path, ".windows: ", s.windows.size(), " windows for ", s.layers,
@@ -250,6 +254,24 @@ Objective<T> to_objective(const Reader& r) {
   return {kind, r.ints("rows"), r.ints("targets"), r.floats<T>("weights")};
 }
 
+template <class T>
+std::optional<Directions<T>> to_directions(const Reader& r) {
+  Directions<T> out;
+  for (const Reader& site : r.list("gradients")) {
+    out.along.emplace_back();
+    if (!site.has("along")) continue;
+    if (!r.has("directions")) fail("BAD_ARGUMENT", site.path, ".along: there are no directions");
+    out.along.back() = to_range(site, "along");
+  }
+  if (!r.has("directions")) return {};
+  const Reader given = r.child("directions");
+  const std::vector<T> values = given.floats<T>("values");
+  out.count = given.integer("count");
+  out.values = Tensor<T>(1, std::ssize(values));
+  std::copy(values.begin(), values.end(), out.values.data());
+  return out;
+}
+
 BackwardRules to_rules(const Reader& r, const char* field) {
   BackwardRules out;
   if (!r.has(field)) return out;
@@ -364,6 +386,7 @@ TrainerState<T> to_state(const Reader& r) {
 #define INSTANTIATE(T)                                                          \
   template std::vector<Edit<T>> to_edits(const Reader&, const char*, Control&); \
   template Range<T> to_range(const Reader&);                                    \
+  template std::optional<Directions<T>> to_directions(const Reader&);           \
   template Objective<T> to_objective(const Reader&);                            \
   template SweepRequest<T> to_sweep(const Reader&);                             \
   template TrainerState<T> to_state(const Reader&);

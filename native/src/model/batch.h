@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/context.h"
@@ -47,6 +49,15 @@ struct Edit {
   // the engine thread waits.
   std::function<CallResult(Context&, const Tensor<T>&)> call;
   CallGradient gradient = CallGradient::unchanged;
+};
+
+// Directions in which derivatives are wanted instead of whole gradients (Directions of binding.ts).
+template <class T>
+struct Directions {
+  Tensor<T> values;  // [count, rows of the site, numbers of a row and head]
+  int64_t count = 0;
+  // Of each gradient site, [first, last) of them; absent: its gradient is wanted.
+  std::vector<std::optional<std::pair<int64_t, int64_t>>> along;
 };
 
 // Which layers are computed: [first, last), where last < 0 is all, and then the logits.

@@ -72,8 +72,7 @@ bool Block<T>::splits_inputs(int64_t layer) const {
          taps_.changed(Hook::k_input, layer) || taps_.changed(Hook::v_input, layer);
 }
 
-// The copies are (m, heads, d). All heads' projections of every copy are computed and each copy
-// keeps its head's, so this is the slow way.
+// The copies are (m, heads, d), and every head has a norm of its own.
 template <class T>
 typename Block<T>::Qkv Block<T>::project_split(int64_t layer, const Var<T>& x) {
   if (taps_.wanted(Hook::ln1_scale, layer) || taps_.wanted(Hook::ln1_normalized, layer)) {
@@ -90,7 +89,8 @@ typename Block<T>::Qkv Block<T>::project_split(int64_t layer, const Var<T>& x) {
     const Var<T> copies =
         tap(hook, layer, shared_input ? graph_.alias(attn_in) : graph_.repeat(x, heads));
     const Var<T> rows = graph_.reshape(copies, x.rows() * heads, x.cols());
-    return graph_.collect_heads(graph_.linear(attention_in(layer, rows), weight, bias), heads);
+    const Var<T> normed = graph_.reshape(attention_in(layer, rows), x.rows(), heads * x.cols());
+    return graph_.linear_of_heads(normed, weight, bias, heads);
   };
   return {side(Hook::q_input, spec_.heads, *w.wq, w.bq),
           side(Hook::k_input, spec_.kv_heads, *w.wk, w.bk),
@@ -152,7 +152,7 @@ typename Graph<T>::Heads Block<T>::heads(int64_t layer,
           spec_.heads,
           spec_.kv_heads,
           spec_.d_head,
-          static_cast<T>(spec_.attention_scale),
+          static_cast<T>(spec_.attention_scales[layer]),
           static_cast<T>(spec_.score_cap),
           spec_.windows[layer]};
 }

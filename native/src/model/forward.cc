@@ -250,13 +250,18 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
                            const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
                            const std::vector<Site>& gradients, const Objective<T>& objective,
                            const SliceMap<T>* slices, const Range<T>& range,
-                           const BackwardRules& rules, bool recompute) {
+                           const BackwardRules& rules, bool recompute,
+                           const Directions<T>* directions) {
   if (recompute && !(captures.empty() && edits.empty() && gradients.empty())) {
     fail("BAD_ARGUMENT", "recompute: a block with hooks would fire them twice; leave it out");
   }
   Tape tape;
   Graph<T> graph(ctx, &tape, slices, rules);
-  Taps<T> taps(ctx, model.spec, batch, captures, edits, gradients, range);
+  Directions<T> there;
+  if (directions)
+    there = {to_device(ctx, directions->values), directions->count, directions->along};
+  Taps<T> taps(ctx, model.spec, batch, captures, edits, gradients, range,
+               directions ? &there : nullptr);
   Decoder<T> decoder(model, graph, batch, taps, nullptr);
   const auto rows = static_cast<int64_t>(objective.rows.size());
   const int64_t vocab = model.spec.vocab;
@@ -305,7 +310,7 @@ BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& bat
   template BackwardResult<T> backward(                                                     \
       Context&, const Model<T>&, const Batch&, const std::vector<Site>&,                   \
       const std::vector<Edit<T>>&, const std::vector<Site>&, const Objective<T>&,          \
-      const SliceMap<T>*, const Range<T>&, const BackwardRules&, bool);
+      const SliceMap<T>*, const Range<T>&, const BackwardRules&, bool, const Directions<T>*);
 INSTANTIATE(float)
 INSTANTIATE(double)
 #undef INSTANTIATE

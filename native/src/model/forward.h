@@ -64,14 +64,16 @@ ForwardResult<T> forward(Context& ctx, const Model<T>& model, const Batch& batch
                          const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
                          const Readout& readout, KvCache<T>* cache, const Range<T>& range = {});
 
-// With `slices`, the gradients of the selected weights are added to them. With `recompute`, blocks
-// keep their input only and are computed again in the backward pass.
+// With `directions`, sites give derivatives along them. With `slices`, the gradients of the
+// selected weights are added to them. With `recompute`, blocks keep their input only and are
+// computed again in the backward pass.
 template <class T>
 BackwardResult<T> backward(Context& ctx, const Model<T>& model, const Batch& batch,
                            const std::vector<Site>& captures, const std::vector<Edit<T>>& edits,
                            const std::vector<Site>& gradients, const Objective<T>& objective,
                            const SliceMap<T>* slices, const Range<T>& range = {},
-                           const BackwardRules& rules = {}, bool recompute = false);
+                           const BackwardRules& rules = {}, bool recompute = false,
+                           const Directions<T>* directions = nullptr);
 
 // Numbers of one row of logits that a readout gives back.
 int64_t logits_width(const Readout& readout, int64_t rows, int64_t vocab);

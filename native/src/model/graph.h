@@ -70,6 +70,9 @@ class Graph {
                      const int32_t* targets, const T* weights, T* loss);
   // x W^T + bias, and what the weight's low-rank factors add; `bias` may be null
   Var<T> linear(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias);
+  // (m, heads * k) -> (m, n): block h of the result is that of block h of x
+  Var<T> linear_of_heads(const Var<T>& x, const Parameter<T>& w, const Parameter<T>* bias,
+                         int64_t heads);
   // Constants of a norm (ops/norm.h).
   struct NormKind {
     T eps, offset;

@@ -26,9 +26,9 @@ struct Spec {
   double rotary_scale;
   ops::Activation activation;
   bool gated;
-  int64_t experts, experts_per_token;  // 0: one dense MLP
-  double attention_scale;
-  double score_cap, logit_cap;  // 0: none
+  int64_t experts, experts_per_token;    // 0: one dense MLP
+  std::vector<double> attention_scales;  // of scores, per layer
+  double score_cap, logit_cap;           // 0: none
   double embed_scale;
   std::vector<int64_t> windows;  // keys that a query sees, itself included, per layer; 0: all
   bool tied;

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "model/graph.h"
+#include "ops/along.h"
 
 namespace keyheads {
 namespace {
@@ -120,7 +121,7 @@ void check_site(const Site& site, const Spec& spec, int64_t rows, const char* wh
 template <class T>
 Taps<T>::Taps(Context& ctx, const Spec& spec, const Batch& batch, const std::vector<Site>& captures,
               const std::vector<Edit<T>>& edits, const std::vector<Site>& gradients,
-              const Range<T>& range)
+              const Range<T>& range, const Directions<T>* directions)
     : captures(captures.size()),
       gradients(gradients.size()),
       ctx_(ctx),
@@ -128,7 +129,8 @@ Taps<T>::Taps(Context& ctx, const Spec& spec, const Batch& batch, const std::vec
       batch_(batch),
       capture_sites_(captures),
       edits_(edits),
-      gradient_sites_(gradients) {
+      gradient_sites_(gradients),
+      directions_(directions) {
   const auto add = [&](Index& index, const Site& site, size_t i, const char* what) {
     check_site(site, spec_, batch_.rows(), what);
     check_computed(site, what, range);
@@ -137,7 +139,62 @@ Taps<T>::Taps(Context& ctx, const Spec& spec, const Batch& batch, const std::vec
   };
   for (size_t i = 0; i < captures.size(); ++i) add(captures_at_, captures[i], i, "capture");
   for (size_t i = 0; i < edits.size(); ++i) add(edits_at_, edits[i].site, i, "edit");
-  for (size_t i = 0; i < gradients.size(); ++i) add(gradients_at_, gradients[i], i, "gradient");
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    add(gradients_at_, gradients[i], i, "gradient");
+    check_directions(i);
+  }
+}
+
+// Whether the site has the rows and the width of the directions that it is asked for.
+template <class T>
+void Taps<T>::check_directions(size_t i) const {
+  if (!directions_ || !directions_->along[i]) return;
+  const Site& site = gradient_sites_[i];
+  const HookInfo& info = info_of(site.hook);
+  if (info.rows == Rows::pattern) {
+    fail("BAD_ARGUMENT", "gradient: ", info.name, " has no derivatives along directions, its rows ",
+         "differ in length");
+  }
+  const auto [first, last] = *directions_->along[i];
+  if (first < 0 || last <= first || last > directions_->count) {
+    fail("BAD_ARGUMENT", "gradient: along [", first, ", ", last, ") of ", directions_->count,
+         " directions");
+  }
+  const int64_t rows = site.all_rows ? batch_.rows() : std::ssize(site.rows);
+  const int64_t width = site.columns.empty() ? width_of(info, spec_) : std::ssize(site.columns);
+  if (directions_->values.size() != directions_->count * rows * width) {
+    fail("BAD_ARGUMENT", "directions: ", directions_->values.size(), " numbers, but ",
+         directions_->count, " directions of ", rows, " rows of ", width, " at ", info.name);
+  }
+}
+
+template <class T>
+Tensor<T> Taps<T>::gradient_out(size_t i, const Tensor<T>& d, const PatternLayout* pattern) const {
+  const Site& site = gradient_sites_[i];
+  if (!directions_ || !directions_->along[i]) return copy_out(site, d, pattern);
+  const Selection where = select(site, d.cols(), nullptr);
+  const int64_t rows = site.all_rows ? batch_.rows() : std::ssize(site.rows);
+  const int64_t width =
+      site.columns.empty() ? width_of(info_of(site.hook), spec_) : std::ssize(site.columns);
+  std::vector<int32_t> starts;  // rows of the site that come before each item
+  for (int64_t item = 0; item <= batch_.items(); ++item) {
+    const int32_t at = batch_.offsets[item];
+    const auto before = std::lower_bound(site.rows.begin(), site.rows.end(), at);
+    starts.push_back(site.all_rows ? at : static_cast<int32_t>(before - site.rows.begin()));
+  }
+  const Tensor<T> g =
+      (where.size == d.size() ? d : gather(ctx_, where, d)).reshaped(rows, where.row);
+  const auto [first, last] = *directions_->along[i];
+  const int64_t count = last - first, heads = where.row / width;
+  Tensor<T> out(batch_.items(), heads * count);
+  ops::along(ctx_, ops::Along<T>{.y = out.m,
+                                 .g = g.m,
+                                 .values = {directions_->values.data() + first * rows * width,
+                                            count * rows, width, width},
+                                 .count = count,
+                                 .heads = heads,
+                                 .starts = starts.data()});
+  return out;
 }
 
 template <class T>
@@ -320,7 +377,7 @@ Var<T> Taps<T>::tap(Tape* tape, Hook hook, int64_t layer, Var<T> x, const Patter
   tape->record([this, x, y, hook, layer, pattern] {
     if (!y.grad->tensor) y.grad->tensor = Tensor<T>::zeros(ctx_, y.rows(), y.cols());
     for (const size_t i : gradients_at_.at({hook, layer})) {
-      gradients[i] = copy_out(gradient_sites_[i], y.grad->tensor, pattern);
+      gradients[i] = gradient_out(i, y.grad->tensor, pattern);
     }
     if (x.grad) contribute<T>(ctx_, x, y.grad->tensor.m);
   });

@@ -40,7 +40,7 @@ class Taps {
  public:
   Taps(Context& ctx, const Spec& spec, const Batch& batch, const std::vector<Site>& captures,
        const std::vector<Edit<T>>& edits, const std::vector<Site>& gradients,
-       const Range<T>& range = {});
+       const Range<T>& range = {}, const Directions<T>* directions = nullptr);
 
   bool captured(Hook hook, int64_t layer) const { return has(captures_at_, hook, layer); }
   // Edited, or its gradient wanted: the value that flows on must be a node of its own.
@@ -57,8 +57,9 @@ class Taps {
   Var<T> tap(Tape* tape, Hook hook, int64_t layer, Var<T> x,
              const PatternLayout* pattern = nullptr);
 
-  std::vector<Tensor<T>> captures;   // (1, size), in the order of the request
-  std::vector<Tensor<T>> gradients;  // likewise, filled by the backward pass
+  std::vector<Tensor<T>> captures;  // (1, size), in the order of the request
+  // Likewise, filled by the backward pass; derivatives along directions are (items, heads * count).
+  std::vector<Tensor<T>> gradients;
 
   // Throws if a request named a point that this run did not pass.
   void check_all_fired() const;
@@ -73,6 +74,9 @@ class Taps {
   void check_computed(const Site& site, const char* what, const Range<T>& range) const;
   Selection select(const Site& site, int64_t cols, const PatternLayout* pattern) const;
   Tensor<T> copy_out(const Site& site, const Tensor<T>& value, const PatternLayout* pattern) const;
+  void check_directions(size_t i) const;
+  // What is wanted of the gradient d at gradient site i.
+  Tensor<T> gradient_out(size_t i, const Tensor<T>& d, const PatternLayout* pattern) const;
   // `in_place`: nobody else reads x, which may be overwritten.
   Var<T> edit(Tape* tape, const Edit<T>& edit, const Var<T>& x, const PatternLayout* pattern,
               bool in_place);
@@ -85,6 +89,7 @@ class Taps {
   const std::vector<Site>& capture_sites_;
   const std::vector<Edit<T>>& edits_;
   const std::vector<Site>& gradient_sites_;
+  const Directions<T>* directions_;
   Index captures_at_, edits_at_, gradients_at_;
   std::map<Key, bool> fired_;
 };

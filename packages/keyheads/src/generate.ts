@@ -239,7 +239,7 @@ function tokenLimit(
   if (maxTokens <= room) return maxTokens;
   throw new KeyheadsError(
     "BAD_ARGUMENT",
-    `${maxTokens} new tokens do not fit: the context is ${model.spec.context} tokens, which leaves ${Math.max(0, room)}`,
+    `${maxTokens} new tokens do not fit: the context is ${model.spec.context} tokens (${model.contextFrom}), which leaves ${Math.max(0, room)}`,
   );
 }
 

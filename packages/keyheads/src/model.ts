@@ -12,6 +12,7 @@ import type {
   Binding,
   Control,
   DeviceRequest,
+  Directions,
   Edit,
   FloatArray,
   ForwardResult,
@@ -137,11 +138,21 @@ export interface ForwardOutput {
   readonly offsets: Int32Array;
 }
 
+/** A site whose gradient is wanted. */
+export interface GradientOptions extends SiteOptions {
+  /**
+   * Derivatives along these of the call's directions in place of the gradient: of each item and
+   * head the sum of gradient times direction, [items, heads, stop - start].
+   */
+  readonly along?: readonly [start: number, stop: number];
+}
+
 export interface BackwardOptions extends CallOptions, LayerRange {
   readonly sequences: readonly Sequence[];
   readonly objective: Objective;
-  /** Sites whose gradients are wanted. */
-  readonly gradients: readonly SiteOptions[];
+  /** Sites whose gradients are wanted, or derivatives along directions. */
+  readonly gradients: readonly GradientOptions[];
+  readonly directions?: Directions;
   readonly captures?: readonly SiteOptions[];
   readonly edits?: readonly Intervention[];
   /** Derivatives to use in place of the true ones. */
@@ -192,6 +203,8 @@ export class Model implements Disposable {
   /** Name of the family: "gpt2", "llama". */
   readonly architecture: string;
   readonly spec: ModelSpec;
+  /** The config key that limits the context, and why. */
+  readonly contextFrom: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly dtype: ModelDtype;
   readonly device: DeviceName;
@@ -214,6 +227,7 @@ export class Model implements Disposable {
     this.name = basename(parts.folder);
     this.architecture = parts.architecture;
     this.spec = parts.spec;
+    this.contextFrom = parts.contextFrom;
     this.config = parts.config;
     this.dtype = parts.dtype;
     this.device = parts.device;
@@ -237,7 +251,7 @@ export class Model implements Disposable {
     const place = placeOf(device, dtype, tf32);
     const path = join(folder, options.configFile ?? "config.json");
     const config = await readJsonObject(path);
-    const { arch, spec, flags } = readConfig(config, path, options);
+    const { arch, spec, flags, contextFrom } = readConfig(config, path, options);
     const files = await openCheckpoint(folder, arch, spec, flags);
     const tokenizer = await loadTokenizer(folder);
     const handle = await callEngine((binding, control) => {
@@ -249,6 +263,7 @@ export class Model implements Disposable {
       folder: resolve(folder),
       architecture: arch.name,
       spec,
+      contextFrom,
       config,
       dtype,
       device,
@@ -291,7 +306,8 @@ export class Model implements Disposable {
 
   /** Packs sequences, checking ids against the vocabulary and lengths against the context. */
   pack(sequences: readonly Sequence[]): Batch {
-    return pack(sequences, this.spec);
+    const { vocab, context } = this.spec;
+    return pack(sequences, { vocab, context, contextFrom: this.contextFrom });
   }
 
   /**
@@ -363,10 +379,17 @@ export class Model implements Disposable {
     through: Through<BackwardResult, R>,
   ): Promise<R> {
     const weights = toFloats(options.objective.weights, this.dtype);
+    const { directions } = options;
     const rest = {
       batch,
       captures: this.#sites(options.captures, batch),
-      gradients: this.#sites(options.gradients, batch),
+      gradients: options.gradients.map(({ along, ...site }) => ({
+        ...toSite(site, this.spec, batch),
+        ...(along && { along }),
+      })),
+      ...(directions && {
+        directions: { ...directions, values: toFloats(directions.values, this.dtype) },
+      }),
       objective: { ...options.objective, weights },
       ...this.#range(options),
       ...(options.rules && { rules: options.rules }),
@@ -665,6 +688,7 @@ interface ModelParts {
   readonly folder: string;
   readonly architecture: string;
   readonly spec: ModelSpec;
+  readonly contextFrom: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly dtype: ModelDtype;
   readonly device: DeviceName;

@@ -10,6 +10,8 @@ export interface PackLimits {
   readonly vocab: number;
   /** Largest length of one sequence. */
   readonly context: number;
+  /** What says so. */
+  readonly contextFrom?: string;
 }
 
 /**
@@ -31,7 +33,7 @@ export function pack(sequences: readonly Sequence[], limits?: PackLimits): Batch
     if (limits && sequence.length > limits.context) {
       throw new KeyheadsError(
         "BAD_ARGUMENT",
-        `sequence ${i} has ${sequence.length} tokens; the model's context is ${limits.context}`,
+        `sequence ${i} has ${sequence.length} tokens; the model's context is ${limits.context}${limits.contextFrom === undefined ? "" : ` (${limits.contextFrom})`}`,
       );
     }
     offsets[i + 1] = (offsets[i] as number) + sequence.length;

@@ -25,6 +25,7 @@ export const gpt2 = defineArch({
     mlpBias: true,
     tied: { key: "tie_word_embeddings", absent: true },
     scaledScores: { key: "scale_attn_weights", absent: true },
+    scoresDividedByLayer: { key: "scale_attn_by_inverse_layer_idx", absent: false },
   },
   sizes: {
     layers: "n_layer",
@@ -34,13 +35,10 @@ export const gpt2 = defineArch({
     dHead: { of: "n_embd", dividedBy: "n_head" },
     dMlp: { key: "n_inner", absent: { times: 4, of: "n_embd" } },
     vocab: "vocab_size",
-    context: { key: "n_positions", absent: "n_ctx" },
+    context: { key: "n_positions", absent: { key: "n_ctx", absent: 1024 } },
     normEps: { key: "layer_norm_epsilon", absent: 1e-5 },
   },
-  supported: {
-    scale_attn_by_inverse_layer_idx: [false],
-    add_cross_attention: [false],
-  },
+  supported: { add_cross_attention: [false] },
   harmless: [
     ...unusedOfGpt2,
     // The same product in another order and precision: no difference in float32 or float64.

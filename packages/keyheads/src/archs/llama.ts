@@ -1,5 +1,15 @@
 // LLaMA (Touvron et al. 2023) and what shares its layout: Llama 2 and 3, TinyLlama, SmolLM.
-import { attention, buffers, gatedMlp, model, norms, outBias, qkvBias, sizes } from "./names.ts";
+import {
+  attention,
+  buffers,
+  evenHeads,
+  gatedMlp,
+  model,
+  norms,
+  outBias,
+  qkvBias,
+  sizes,
+} from "./names.ts";
 import { defineArch } from "./spec.ts";
 
 export const llama = defineArch({
@@ -18,6 +28,7 @@ export const llama = defineArch({
   },
   sizes: {
     ...sizes,
+    ...evenHeads,
     context: { key: "max_position_embeddings", absent: 2048 },
     normEps: { key: "rms_norm_eps", absent: 1e-6 },
   },

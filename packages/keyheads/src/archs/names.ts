@@ -49,13 +49,23 @@ export const unusedOfGpt2 = [
 /** Buffers that older files contain. */
 export const buffers = ["model.layers.{i}.self_attn.rotary_emb.inv_freq"];
 
-/** Sizes of the keys that transformers gives most families. */
+/**
+ * Sizes of the keys that transformers gives most families. The width of a head is rounded down where
+ * the heads do not divide the model's; families that demand that they do say so (`evenHeads`).
+ */
 export const sizes = {
   layers: "num_hidden_layers",
   dModel: "hidden_size",
   heads: "num_attention_heads",
   kvHeads: { key: "num_key_value_heads", absent: "num_attention_heads" },
-  dHead: { key: "head_dim", absent: { of: "hidden_size", dividedBy: "num_attention_heads" } },
+  dHead: {
+    key: "head_dim",
+    absent: { of: "hidden_size", dividedBy: "num_attention_heads", down: true },
+  },
   dMlp: "intermediate_size",
   vocab: "vocab_size",
+} as const;
+
+export const evenHeads = {
+  dHead: { key: "head_dim", absent: { of: "hidden_size", dividedBy: "num_attention_heads" } },
 } as const;

@@ -14,13 +14,14 @@ export type Size =
   | Derived
   | {
       readonly key: string;
-      readonly absent: string | number | Derived;
+      readonly absent: Size;
       /** The same as absent, unless given. */
       readonly null?: string | number | Derived;
     };
 export type Derived =
   | { readonly times: number; readonly of: string }
-  | { readonly of: string; readonly dividedBy: string };
+  /** `down`: a quotient that is not whole is rounded down, where it is an error otherwise. */
+  | { readonly of: string; readonly dividedBy: string; readonly down?: true };
 /** A number that may be switched off: null in config.json is none, and so is `absent: null`. */
 export type Option = { readonly key: string; readonly absent: number | null };
 
@@ -48,6 +49,8 @@ export interface Choices {
   /** Scores are divided by the root of dHead (the default), of this key's value, or not at all. */
   readonly scoresDividedByRootOf?: { readonly key: string; readonly absent: number };
   readonly scaledScores?: Flag;
+  /** Those of layer i, from 0, are divided by i + 1 as well. */
+  readonly scoresDividedByLayer?: Flag;
   readonly scoreCap?: Option;
   readonly logitCap?: Option;
   /** Embeddings are multiplied by sqrt(dModel). */

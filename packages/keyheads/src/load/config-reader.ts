@@ -47,8 +47,9 @@ export class ConfigReader {
     throw this.error(`${key} is ${show(value)}, expected an object`);
   }
 
-  divide(of: string, by: string): number {
+  divide(of: string, by: string, down = false): number {
     const quotient = this.number(of) / this.number(by);
+    if (down) return Math.floor(quotient);
     if (Number.isInteger(quotient)) return quotient;
     throw this.error(`${of} ${this.number(of)} is not a multiple of ${by} ${this.number(by)}`);
   }

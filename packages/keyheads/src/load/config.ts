@@ -16,6 +16,8 @@ export interface ModelConfig {
   readonly arch: ArchSpec;
   readonly spec: ModelSpec;
   readonly flags: SlotFlags;
+  /** The config key that limits the context, and why, for messages. */
+  readonly contextFrom: string;
 }
 
 export interface ConfigOptions {
@@ -34,7 +36,7 @@ export function readConfig(
 ): ModelConfig {
   const arch = findArchitecture(config, path);
   const reader = new ConfigReader(config, path);
-  const spec = readSpec(arch, reader);
+  const { contextFrom, ...spec } = readSpec(arch, reader);
   const { qkvBias, outBias, mlpBias, unembedBias = false } = arch.choices;
   const flags = {
     qkvBias: readFlag(qkvBias, reader),
@@ -44,7 +46,7 @@ export function readConfig(
   };
   checkSupported(arch, reader);
   if (!options.allowUnknownConfig) checkUnknown(arch, reader);
-  return { arch, spec, flags };
+  return { arch, spec, flags, contextFrom };
 }
 
 function findArchitecture(config: Readonly<Record<string, unknown>>, path: string): ArchSpec {
@@ -62,14 +64,17 @@ function findArchitecture(config: Readonly<Record<string, unknown>>, path: strin
   );
 }
 
-function readSpec(arch: ArchSpec, reader: ConfigReader): ModelSpec {
+function readSpec(arch: ArchSpec, reader: ConfigReader): ModelSpec & { contextFrom: string } {
   const { choices, rotary } = arch;
   const sizes = readSizes(arch, reader);
   const flag = (value: Flag | undefined) => readFlag(value ?? false, reader);
   const cap = (value: Choices["scoreCap"]) => (value && readOption(value, reader)) ?? 0;
   const learned = { inverseFrequencies: new Float64Array(0), rotaryScale: 1 };
+  const { context } = arch.sizes;
+  const contextKey = typeof context === "object" && "key" in context ? context.key : show(context);
   return {
     ...sizes,
+    contextFrom: contextKey,
     norm: choices.norm,
     normPlacement: choices.normPlacement ?? "pre",
     normPlusOne: choices.normPlusOne ?? false,
@@ -83,7 +88,7 @@ function readSpec(arch: ArchSpec, reader: ConfigReader): ModelSpec {
     activation: readActivation(arch, reader),
     gated: choices.gated,
     ...readExperts(choices.experts, reader),
-    attentionScale: readScale(choices, sizes.dHead, reader),
+    attentionScales: readScales(choices, sizes, reader),
     scoreCap: cap(choices.scoreCap),
     logitCap: cap(choices.logitCap),
     embedScale: choices.scaledEmbedding ? Math.sqrt(sizes.dModel) : 1,
@@ -106,6 +111,16 @@ function readExperts(choice: Choices["experts"], reader: ConfigReader) {
   }
   if (experts > mostExperts) throw reader.error(`${experts} experts are more than ${mostExperts}`);
   return { experts, expertsPerToken };
+}
+
+function readScales(
+  choices: Choices,
+  { layers, dHead }: { readonly layers: number; readonly dHead: number },
+  reader: ConfigReader,
+): Float64Array {
+  const scale = readScale(choices, dHead, reader);
+  const byLayer = readFlag(choices.scoresDividedByLayer ?? false, reader);
+  return Float64Array.from({ length: layers }, (_, layer) => scale / (byLayer ? layer + 1 : 1));
 }
 
 function readScale(choices: Choices, dHead: number, reader: ConfigReader): number {

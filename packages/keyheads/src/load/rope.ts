@@ -15,6 +15,8 @@ export interface RotaryPositions {
   readonly rotaryScale: number;
   /** Number of positions for which these frequencies hold. */
   readonly context: number;
+  /** The config key that says so, and why no more, where that is not the model's plain context. */
+  readonly contextFrom?: string;
 }
 
 /** What a scaling needs to know besides its settings. */
@@ -42,7 +44,13 @@ export function rotaryPositions(
 ): RotaryPositions {
   if (typeof rotary.theta === "number") {
     const rotated = dimensions(rotary, dHead, 1, reader);
-    const frequencies = plainFrequencies(rotary.theta, rotated, dHead, reader);
+    const frequencies = plainFrequencies(
+      rotary.theta,
+      rotated,
+      dHead,
+      rotatedBy(rotary, 1),
+      reader,
+    );
     return { inverseFrequencies: frequencies, rotaryScale: 1, context };
   }
   const modern = reader.object("rope_parameters");
@@ -53,7 +61,8 @@ export function rotaryPositions(
     ? readFraction(rotary.fraction, settings, reader)
     : wholeHead([modern, legacy], reader);
   const rotated = dimensions(rotary, dHead, fraction, reader);
-  const frequencies = plainFrequencies(theta, rotated, dHead, reader);
+  const by = rotatedBy(rotary, fraction);
+  const frequencies = plainFrequencies(theta, rotated, dHead, by, reader);
   const trained = rotary.trained && readOption(rotary.trained, reader);
   const plain = { frequencies, rotated, theta, context, trained, reader };
   const unscaled = { inverseFrequencies: frequencies, rotaryScale: 1, context };
@@ -64,6 +73,13 @@ export function rotaryPositions(
     throw reader.error("rope_parameters and rope_scaling disagree; remove one of them");
   }
   return first;
+}
+
+/** What decides how many dimensions are rotated, for messages. */
+function rotatedBy({ dimensions: given, fraction }: Rotary, share: number): string {
+  if (given) return `${given.key} says how many`;
+  const [key] = [fraction?.key ?? "partial_rotary_factor"].flat();
+  return fraction ? `${key} is ${share}` : "all of them are rotated, an even number";
 }
 
 function dimensions(rotary: Rotary, dHead: number, fraction: number, reader: ConfigReader): number {
@@ -90,11 +106,15 @@ function plainFrequencies(
   theta: number,
   n: number,
   dHead: number,
+  by: string,
   reader: ConfigReader,
 ): Float64Array {
   const pairs = Math.ceil(n / 2);
-  if (theta <= 0 || !isCount(n) || 2 * pairs > dHead) {
-    throw reader.error(`cannot rotate ${n} of the ${dHead} dimensions of a head, theta ${theta}`);
+  if (theta <= 0) throw reader.error(`rope_theta is ${theta}, expected a positive number`);
+  if (!isCount(n) || 2 * pairs > dHead) {
+    throw reader.error(
+      `cannot rotate ${n} of the ${dHead} dimensions of a head; ${by}, and a head's width is head_dim, or hidden_size / num_attention_heads`,
+    );
   }
   return Float64Array.from({ length: pairs }, (_, i) => theta ** ((-2 * i) / n));
 }
@@ -199,7 +219,8 @@ const scalings: Readonly<Record<RopeType, (p: Plain, s: Settings) => RotaryPosit
   // Changes the base for sequences longer than the model's positions, which do not fit here.
   dynamic: (plain, settings) => {
     required(settings, "factor", plain.reader);
-    return positions(plain, (f) => f);
+    const contextFrom = `max_position_embeddings; ${changes("dynamic")}`;
+    return { ...positions(plain, (f) => f), contextFrom };
   },
   llama3,
   yarn,
@@ -282,8 +303,12 @@ function longrope(plain: Plain, settings: Settings): RotaryPositions {
   return {
     ...positions(plain, (f, i) => f / (short[i] as number), rotaryScale),
     context: Math.min(context, original),
+    contextFrom: `${original < context ? "original_max_position_embeddings" : "max_position_embeddings"}; ${changes("longrope")}`,
   };
 }
+
+const changes = (type: RopeType) =>
+  `in longer sequences rope_type ${type} turns every position otherwise, so that a token would depend on what follows it`;
 
 /** The length that the model was trained for before its context was extended. */
 function trainedLength({ context, trained, reader }: Plain, settings: Settings): number {

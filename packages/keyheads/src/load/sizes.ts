@@ -1,5 +1,5 @@
 // Numbers and flags of a config: sizes that must be there, and options that may be switched off.
-import type { ArchSpec, Derived, Flag, Option, Size, SizeName } from "../archs/spec.ts";
+import type { ArchSpec, Flag, Option, Size, SizeName } from "../archs/spec.ts";
 import type { ConfigReader } from "./config-reader.ts";
 import { show } from "./show.ts";
 
@@ -31,9 +31,12 @@ export function readSize(size: Size, reader: ConfigReader): number {
   if (typeof size === "object" && "key" in size) {
     if (reader.has(size.key)) return reader.number(size.key);
     const isNull = size.null !== undefined && reader.isNull(size.key);
-    return fallback(isNull ? (size.null ?? size.absent) : size.absent, reader);
+    return readSize(isNull ? (size.null ?? size.absent) : size.absent, reader);
   }
-  return fallback(size, reader);
+  if (typeof size === "number") return size;
+  if (typeof size === "string") return reader.number(size);
+  if ("times" in size) return size.times * reader.number(size.of);
+  return reader.divide(size.of, size.dividedBy, size.down);
 }
 
 /** The option's number, or undefined where the config switches it off or does not switch it on. */
@@ -46,10 +49,3 @@ export const readFlag = (value: Flag, reader: ConfigReader) =>
   typeof value === "boolean" ? value : reader.flag(value.key, value.absent);
 
 export const isCount = (value: number) => Number.isInteger(value) && value > 0;
-
-function fallback(size: string | number | Derived, reader: ConfigReader): number {
-  if (typeof size === "number") return size;
-  if (typeof size === "string") return reader.number(size);
-  if ("times" in size) return size.times * reader.number(size.of);
-  return reader.divide(size.of, size.dividedBy);
-}

@@ -49,7 +49,7 @@ export async function approximate(
 ): Promise<Approximated> {
   const call: CallOptions = signal ? { signal } : {};
   const chunks: Chunk[] = [];
-  for (const [start, stop] of chunksOf(model.spec, pairs, approximation)) {
+  for (const [start, stop] of chunksOf(model, pairs, approximation)) {
     const of = (one: Effect): Metric => ({
       pairs: pairs.slice(start, stop),
       effect: one,
@@ -195,7 +195,7 @@ const mostBytes = 2 ** 29;
 
 /** Chunks of items whose runs, with what they keep for the way back, stay small. */
 function chunksOf(
-  spec: ModelSpec,
+  { spec, dtype }: Model,
   pairs: readonly Pair[],
   { method, parts, edges }: Approximation,
 ): [number, number][] {
@@ -209,9 +209,11 @@ function chunksOf(
     8 * dModel +
     6 * heads * dHead +
     4 * dMlp +
-    (graph ? 6 * (heads + 2 * kvHeads) * dModel : 0) +
+    // of edges: a stream for every head that reads one, and what every head adds, on X_c and X_r
+    (graph ? (3 * heads + 2 * kvHeads) * dModel : 0) +
     (parts ? 6 * heads * longest : 0);
-  const items = Math.floor(mostBytes / (8 * layers * numbers * longest));
+  const bytes = dtype === "f64" ? 8 : 4;
+  const items = Math.floor(mostBytes / (bytes * layers * numbers * longest));
   const most = graph ? Math.min(items, Math.floor(mostEdgeNumbers / 8 / edgeCount(graph))) : items;
   const size = Math.max(1, most);
   return Array.from({ length: Math.ceil(pairs.length / size) }, (_, i) => [

@@ -1,7 +1,7 @@
 // What an approximation differentiates: the effect of a run on every pair, as data that the engine
 // can differentiate, a weighted sum of logits or of log-probabilities at END.
-import type { BackwardRule, FloatArray, Objective } from "@keyheads/native";
-import type { CallOptions, HookEdit, LayerRange, Model, SiteOptions } from "../../model.ts";
+import type { BackwardRule, Directions, FloatArray, Objective } from "@keyheads/native";
+import type { CallOptions, GradientOptions, HookEdit, LayerRange, Model } from "../../model.ts";
 import { endRows } from "../../packing.ts";
 import type { Effect, Guard, Slope } from "../effects.ts";
 import type { Pair } from "../pairs.ts";
@@ -21,6 +21,8 @@ export interface MetricRun extends LayerRange {
   readonly rules?: readonly BackwardRule[];
   /** What the run would read, where it is not X_r and the effect's slope depends on it. */
   readonly elsewhere?: boolean;
+  /** Along which sites may want derivatives in place of gradients. */
+  readonly directions?: Directions;
 }
 
 /**
@@ -32,12 +34,12 @@ export async function gradientsOf(
   model: Model,
   metric: Metric,
   { elsewhere, ...run }: MetricRun,
-  gradients: readonly SiteOptions[],
+  gradients: readonly GradientOptions[],
   call: CallOptions,
 ): Promise<FloatArray[]> {
   const { effect, pairs, reference } = metric;
   const sequences = pairs.map((pair) => pair.reference);
-  const { rules, ...forward } = run;
+  const { rules, directions, ...forward } = run;
   const reading =
     elsewhere && effect.curved
       ? await readRun(model, metric, { ...forward, sequences }, call)

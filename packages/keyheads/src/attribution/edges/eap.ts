@@ -3,15 +3,14 @@
 // either of the input embeddings, or (as the MIB benchmark calls it, Mueller et al. 2025, arXiv
 // 2504.13151) of the sender's own activations, layer by layer and with all else as on X_r. The mean over
 // the way is taken at the midpoints of equal steps.
-import type { FloatArray, ModelSpec } from "@keyheads/native";
+import type { FloatArray } from "@keyheads/native";
 import { hooks } from "../../hooks.ts";
 import type { CallOptions, Model } from "../../model.ts";
 import { gradientsOf, type Metric, type MetricRun } from "../approximate/metric.ts";
-import { rowStarts } from "../approximate/sender-values.ts";
 import type { Positions } from "../options.ts";
 import { contributions } from "./contributions.ts";
-import { allAt, type EdgeGraph, edgeCount, edgeGraph, receiverHooks } from "./graph.ts";
-import { type SenderRange, scoreEdges } from "./score.ts";
+import { type EdgeGraph, edgeCount, edgeGraph } from "./graph.ts";
+import { readEdges, type SenderRange } from "./score.ts";
 
 export interface EapOptions {
   /** none: EAP. */
@@ -31,26 +30,25 @@ export async function edgeAttribution(
   const graph = edgeGraph(spec);
   const pairs = metrics[0]?.pairs ?? [];
   const added = await contributions(model, pairs, options.positions, call);
-  const starts = rowStarts(pairs, options.positions);
   const ways = await waysOf(model, metrics[0] as Metric, graph, options, call);
-  const results: Float64Array[] = [];
-  for (const metric of metrics) {
-    const scores = new Float64Array(edgeCount(graph) * pairs.length);
-    for (const way of ways) {
-      const gradients = await meanGradients(model, metric, way, graph, options.positions, call);
-      scoreEdges(spec, graph, added, gradients, starts, scores, way.senders);
+  const results = metrics.map(() => new Float64Array(edgeCount(graph) * pairs.length));
+  for (const { senders, runs } of ways) {
+    const reading = readEdges(spec, graph, added, options.positions, senders);
+    const { sites, directions } = reading;
+    for (const [m, metric] of metrics.entries()) {
+      for (const run of runs) {
+        const found = await gradientsOf(model, metric, { ...run, directions }, sites, call);
+        reading.add(found, 1 / runs.length, results[m] as Float64Array);
+      }
     }
-    results.push(scores);
   }
   return results;
 }
 
-/** Runs over whose gradients the mean is taken, for some of the senders. */
+/** Runs over which the mean is taken, for some of the senders. */
 interface Way {
   readonly senders: SenderRange;
   readonly runs: readonly MetricRun[];
-  /** Receivers of earlier layers are not read. */
-  readonly firstLayer: number;
 }
 
 async function waysOf(
@@ -61,12 +59,12 @@ async function waysOf(
   call: CallOptions,
 ): Promise<Way[]> {
   const every: SenderRange = [0, graph.senders.length];
-  if (interpolate === "none") return [{ senders: every, runs: [{}], firstLayer: 0 }];
+  if (interpolate === "none") return [{ senders: every, runs: [{}] }];
   const shares = Array.from({ length: steps }, (_, k) => (k + 0.5) / steps);
   const inputs = await interpolatedInputs(model, metric, shares, call);
-  if (interpolate === "inputs") return [{ senders: every, runs: inputs, firstLayer: 0 }];
+  if (interpolate === "inputs") return [{ senders: every, runs: inputs }];
   const others = await interpolatedActivations(model, metric, shares, call);
-  return [{ senders: [0, 1], runs: inputs, firstLayer: 0 }, ...others];
+  return [{ senders: [0, 1], runs: inputs }, ...others];
 }
 
 /** Runs that begin with a mixture of the embeddings of X_r and X_c, positions included. */
@@ -87,7 +85,7 @@ async function interpolatedInputs(
   }));
 }
 
-/** Runs of X_r in which all heads of a layer, or its MLP, are on their way to X_c. */
+/** Runs of X_r, from a layer on, in which all its heads, or its MLP, are on their way to X_c. */
 async function interpolatedActivations(
   model: Model,
   { pairs }: Metric,
@@ -97,52 +95,29 @@ async function interpolatedActivations(
   const { layers, heads } = model.spec;
   const each = Array.from({ length: layers }, (_, layer) => layer);
   const names = each.flatMap((layer) => [hooks.z(layer), hooks.mlp_out_raw(layer)]);
-  const { captures } = await model.forward({
-    sequences: pairs.map((pair) => pair.counterfactual),
-    captures: names.map((hook) => ({ hook })),
-    ...call,
-  });
+  const read = async (sequences: readonly (readonly number[])[], points: readonly string[]) =>
+    (await model.forward({ sequences, captures: points.map((hook) => ({ hook })), ...call }))
+      .captures;
+  const values = await read(
+    pairs.map((pair) => pair.counterfactual),
+    names,
+  );
+  const streams = await read(
+    pairs.map((pair) => pair.reference),
+    each.map((layer) => hooks.resid_pre(layer)),
+  );
   return names.map((hook, i): Way => {
     const layer = i >> 1;
     const first = 1 + layer * (heads + 1);
-    const value = captures[i] as FloatArray;
+    const value = values[i] as FloatArray;
+    const residual = streams[layer] as FloatArray;
     return {
       senders: i % 2 === 0 ? [first, first + heads] : [first + heads, first + heads + 1],
       runs: shares.map((share) => ({
         edits: [{ hook, op: "interpolate", factor: share, value }],
         elsewhere: true,
+        ...{ startAtLayer: layer, residual },
       })),
-      firstLayer: layer,
     };
   });
-}
-
-/** At `receiverHooks`; undefined at those of layers that the way's senders do not reach. */
-async function meanGradients(
-  model: Model,
-  metric: Metric,
-  { runs, firstLayer }: Way,
-  graph: EdgeGraph,
-  positions: Positions,
-  call: CallOptions,
-): Promise<(FloatArray | undefined)[]> {
-  const names = receiverHooks(model.spec, graph);
-  const wanted = names.filter((name) => layerOf(name, model.spec) >= firstLayer);
-  let mean: FloatArray[] | undefined;
-  for (const run of runs) {
-    const gradients = await gradientsOf(model, metric, run, allAt(wanted, positions), call);
-    for (const [i, gradient] of gradients.entries()) {
-      const sum = mean?.[i];
-      for (let c = 0; c < gradient.length; ++c) {
-        gradient[c] = (gradient[c] as number) / runs.length + ((sum?.[c] as number) ?? 0);
-      }
-    }
-    mean = gradients;
-  }
-  const found = new Map(wanted.map((name, i) => [name, mean?.[i]]));
-  return names.map((name) => found.get(name));
-}
-
-function layerOf(name: string, { layers }: ModelSpec): number {
-  return Number(/^blocks\.(\d+)\./.exec(name)?.[1] ?? layers);
 }

@@ -4,7 +4,6 @@
 // every node in between as it is.
 import type { ModelSpec } from "@keyheads/native";
 import { hooks } from "../../hooks.ts";
-import type { SiteOptions } from "../../model.ts";
 import { type Component, componentName } from "../component.ts";
 
 /** A head, an MLP (head -1), or (layer -1) the embeddings. */
@@ -90,8 +89,3 @@ export function receiverSite(spec: ModelSpec, { kind, layer, head }: Receiver) {
 export function receiverHooks(spec: ModelSpec, graph: EdgeGraph): string[] {
   return [...new Set(graph.receivers.map((receiver) => receiverSite(spec, receiver).hook))];
 }
-
-export const allAt = (
-  names: readonly string[],
-  positions: NonNullable<SiteOptions["positions"]>,
-): SiteOptions[] => names.map((hook) => ({ hook, positions }));

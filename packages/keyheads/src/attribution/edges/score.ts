@@ -1,55 +1,59 @@
-// Edge attribution: for every edge and item the sum over rows of what the sender would add times the
-// gradient at the receiver.
-import type { FloatArray, ModelSpec } from "@keyheads/native";
+// Scores of edges: for every edge and item the sum over rows of what the sender would add times the
+// gradient at the receiver. The engine takes these products where it has the gradient.
+import type { Directions, FloatArray, ModelSpec } from "@keyheads/native";
+import { concatenate } from "../../float-arrays.ts";
+import type { GradientOptions } from "../../model.ts";
+import type { Positions } from "../options.ts";
 import { type EdgeGraph, edgeCount, receiverHooks, receiverSite } from "./graph.ts";
 
-/** Which senders to score; all by default. */
+/** Which senders to score. */
 export type SenderRange = readonly [start: number, stop: number];
 
-/**
- * Writes into `scores` [edges, items]. `gradients` are those at `receiverHooks`, in their order, of
- * the same rows as the contributions; a hook without a gradient (of layers before the senders) is
- * left out as undefined.
- */
-export function scoreEdges(
+/** What a run is asked for: at every hook that receivers read at, the senders that it reads. */
+export interface EdgeReading {
+  readonly directions: Directions;
+  readonly sites: readonly GradientOptions[];
+  /** Adds a share of what the run gave to `scores` [edges, items]. */
+  add(found: readonly FloatArray[], share: number, scores: Float64Array): void;
+}
+
+/** Of some senders; `contributions` are of all of them. */
+export function readEdges(
   spec: ModelSpec,
   graph: EdgeGraph,
   contributions: readonly FloatArray[],
-  gradients: readonly (FloatArray | undefined)[],
-  starts: Int32Array,
-  scores: Float64Array,
-  [first, last]: SenderRange = [0, graph.senders.length],
-): void {
-  const slots = new Map(receiverHooks(spec, graph).map((hook, i) => [hook, i]));
-  const items = starts.length - 1;
-  graph.receivers.forEach((receiver, r) => {
-    const { hook, copies, copy } = receiverSite(spec, receiver);
-    const gradient = gradients[slots.get(hook) as number];
-    if (!gradient) return;
-    for (let s = first; s < Math.min(last, receiver.reads); ++s) {
-      const added = contributions[s] as FloatArray;
-      const edge = (graph.starts[r] as number) + s;
-      for (let item = 0; item < items; ++item) {
-        let sum = 0;
-        for (let row = starts[item] as number; row < (starts[item + 1] as number); ++row) {
-          sum += dot(
-            added,
-            row * spec.dModel,
-            gradient,
-            (row * copies + copy) * spec.dModel,
-            spec.dModel,
-          );
+  positions: Positions,
+  [first, last]: SenderRange,
+): EdgeReading {
+  const count = last - first;
+  const stops = new Map<string, number>();
+  for (const receiver of graph.receivers) {
+    const stop = Math.min(last, receiver.reads);
+    if (stop > first) stops.set(receiverSite(spec, receiver).hook, stop - first);
+  }
+  const read = receiverHooks(spec, graph).filter((hook) => stops.has(hook));
+  const slots = new Map(read.map((hook, i) => [hook, i]));
+  return {
+    directions: { values: concatenate(contributions.slice(first, last)), count },
+    sites: read.map((hook) => ({ hook, positions, along: [0, stops.get(hook) as number] })),
+    add: (found, share, scores) => {
+      const items = scores.length / edgeCount(graph);
+      graph.receivers.forEach((receiver, r) => {
+        const { hook, copies, copy } = receiverSite(spec, receiver);
+        const values = found[slots.get(hook) ?? -1];
+        if (!values) return;
+        const width = stops.get(hook) as number;
+        const edge = (graph.starts[r] as number) + first;
+        for (let item = 0; item < items; ++item) {
+          const from = (item * copies + copy) * width;
+          for (let s = 0; s < width; ++s) {
+            const at = (edge + s) * items + item;
+            scores[at] = (scores[at] as number) + share * (values[from + s] as number);
+          }
         }
-        scores[edge * items + item] = sum;
-      }
-    }
-  });
-}
-
-function dot(a: FloatArray, from: number, b: FloatArray, start: number, length: number): number {
-  let sum = 0;
-  for (let c = 0; c < length; ++c) sum += (a[from + c] as number) * (b[start + c] as number);
-  return sum;
+      });
+    },
+  };
 }
 
 /** Of every sender and item, the sum over its edges: [senders][items]. */

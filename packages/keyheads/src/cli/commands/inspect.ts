@@ -26,8 +26,9 @@ export const command = defineCommand({
 
 async function describe(blueprint: Blueprint) {
   const { spec, files, tokenizer } = blueprint;
-  const { inverseFrequencies, windows, ...rest } = spec;
-  const shape = { ...rest, windows: [...windows], rotated: 2 * inverseFrequencies.length };
+  const { inverseFrequencies, windows, attentionScales, ...rest } = spec;
+  const perLayer = { attentionScales: [...attentionScales], windows: [...windows] };
+  const shape = { ...rest, ...perLayer, rotated: 2 * inverseFrequencies.length };
   const lengths = new Array<number>(planItems).fill(Math.min(32, spec.context));
   const memory = async (dtype: ModelDtype) => {
     const forward = forwardStep("forward", spec, lengths);
