@@ -17,6 +17,7 @@ import {
   receiverSite,
 } from "../../packages/keyheads/src/attribution/edges/graph.ts";
 import type { SenderRange } from "../../packages/keyheads/src/attribution/edges/score.ts";
+import { part } from "../../packages/keyheads/src/float-arrays.ts";
 import { hooks } from "../../packages/keyheads/src/hooks.ts";
 import type { Model } from "../../packages/keyheads/src/model.ts";
 
@@ -28,7 +29,8 @@ export async function plainEdges(
 ): Promise<Float64Array> {
   const { spec } = model;
   const graph = edgeGraph(spec);
-  const added = await contributions(model, metric.pairs, positions, {});
+  const whole = await contributions(model, metric.pairs, positions, {});
+  const added = graph.senders.map((_, s) => part(whole, s, graph.senders.length));
   const starts = rowStarts(metric.pairs, positions);
   const sites = receiverHooks(spec, graph).map((hook) => ({ hook, positions }));
   const shares = Array.from({ length: steps }, (_, k) => (k + 0.5) / steps);

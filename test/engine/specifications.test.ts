@@ -187,6 +187,7 @@ describe("slots", () => {
     [{ experts: 4, expertsPerToken: 5 }, /cannot use 5 of 4 experts/],
     [{ experts: 4 }, /cannot use 0 of 4 experts/],
     [{ windows: Int32Array.of(1) }, /1 windows for 3 layers/],
+    [{ attentionScales: Float64Array.of(1) }, /1 scales for 3 layers/],
   ] as const)("cannot be of %o", async (change, message) => {
     const name = "one norm for all heads, scaled rotation";
     await expect(

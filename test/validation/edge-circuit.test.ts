@@ -102,6 +102,7 @@ async function byHand(): Promise<Model> {
     ...{ layers: 1, dModel: 2, heads: 1, kvHeads: 1, dHead: 2, dMlp: 1, vocab: 4, context: 2 },
     ...{ norm: "rms", normEps: 0, gated: false, tied: false, positionOffset: 0 },
     windows: new Int32Array(1),
+    attentionScales: Float64Array.of(1),
   };
   const weights: [string, number[]][] = [
     ["embed.-1", [1, 1, 1, -1, 0, 0, 0, 0]],

@@ -1,5 +1,6 @@
 #include "addon/read.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
@@ -70,23 +71,46 @@ std::vector<int32_t> Reader::ints(const char* field) const {
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
-template <class T>
-std::vector<T> Reader::floats(const char* field) const {
-  const Napi::Value value = get(field);
+namespace {
+
+// use(first, last) with the numbers of a Float32Array or Float64Array
+template <class Use>
+auto with_floats(const Napi::Value& value, const std::string& what, const Use& use) {
   if (value.IsTypedArray()) {
     const auto type = value.As<Napi::TypedArray>().TypedArrayType();
     if (type == napi_float32_array) {
       const auto array = value.As<Napi::Float32Array>();
-      return {array.Data(), array.Data() + array.ElementLength()};
+      return use(array.Data(), array.Data() + array.ElementLength());
     }
     if (type == napi_float64_array) {
       const auto array = value.As<Napi::Float64Array>();
-      return {array.Data(), array.Data() + array.ElementLength()};
+      return use(array.Data(), array.Data() + array.ElementLength());
     }
   }
-  fail("BAD_ARGUMENT", path, ".", field, ": expected a Float32Array or Float64Array");
+  fail("BAD_ARGUMENT", what, ": expected a Float32Array or Float64Array");
 }
+
+}  // namespace
+
+template <class T>
+std::vector<T> Reader::floats(const char* field) const {
+  return with_floats(get(field), path + "." + field, [](const auto* first, const auto* last) {
+    return std::vector<T>(first, last);
+  });
+}
+
+template <class T>
+Tensor<T> Reader::tensor(const char* field) const {
+  return with_floats(get(field), path + "." + field, [](const auto* first, const auto* last) {
+    Tensor<T> out(1, last - first);
+    std::copy(first, last, out.data());
+    return out;
+  });
+}
+
 template std::vector<float> Reader::floats<float>(const char*) const;
 template std::vector<double> Reader::floats<double>(const char*) const;
+template Tensor<float> Reader::tensor<float>(const char*) const;
+template Tensor<double> Reader::tensor<double>(const char*) const;
 
 }  // namespace keyheads::addon

@@ -34,6 +34,9 @@ struct Reader {
   // Float32Array or Float64Array, converted to T.
   template <class T>
   std::vector<T> floats(const char* field) const;
+  // The same as a tensor, (1, size).
+  template <class T>
+  Tensor<T> tensor(const char* field) const;
 };
 
 // Which device of which CUDA library (DeviceRequest of binding.ts).

@@ -226,9 +226,7 @@ Range<T> to_range(const Reader& r) {
   if (!r.has("start")) return out;
   const Reader start = r.child("start");
   out.first = start.integer("layer");
-  const std::vector<T> residual = start.floats<T>("residual");
-  out.residual = Tensor<T>(1, static_cast<int64_t>(residual.size()));
-  std::copy(residual.begin(), residual.end(), out.residual.data());
+  out.residual = start.tensor<T>("residual");
   return out;
 }
 
@@ -265,10 +263,8 @@ std::optional<Directions<T>> to_directions(const Reader& r) {
   }
   if (!r.has("directions")) return {};
   const Reader given = r.child("directions");
-  const std::vector<T> values = given.floats<T>("values");
   out.count = given.integer("count");
-  out.values = Tensor<T>(1, std::ssize(values));
-  std::copy(values.begin(), values.end(), out.values.data());
+  out.values = given.tensor<T>("values");
   return out;
 }
 

@@ -215,7 +215,9 @@ function chunksOf(
   const bytes = dtype === "f64" ? 8 : 4;
   const items = Math.floor(mostBytes / (bytes * layers * numbers * longest));
   const most = graph ? Math.min(items, Math.floor(mostEdgeNumbers / 8 / edgeCount(graph))) : items;
-  const size = Math.max(1, most);
+  // as equal as they can be
+  const chunks = Math.ceil(pairs.length / Math.max(1, most));
+  const size = Math.ceil(pairs.length / chunks);
   return Array.from({ length: Math.ceil(pairs.length / size) }, (_, i) => [
     i * size,
     Math.min(pairs.length, (i + 1) * size),

@@ -2,7 +2,6 @@
 // adds on X_r. Where a norm follows attention, a head's share is not a term of its own: the norm of the
 // whole new output is taken, as path patching does.
 import type { FloatArray } from "@keyheads/native";
-import { splitHeads } from "../../float-arrays.ts";
 import { hooks } from "../../hooks.ts";
 import type { CallOptions, Model } from "../../model.ts";
 import { sum } from "../../statistics/bootstrap.ts";
@@ -10,15 +9,14 @@ import { minus } from "../approximate/sender-values.ts";
 import type { Positions } from "../options.ts";
 import type { Pair } from "../pairs.ts";
 
-/** One array a sender of the graph, [rows, dModel]: of END, or of every row. */
+/** [senders of the graph, rows, dModel], in one array: of END, or of every row. */
 export async function contributions(
   model: Model,
   pairs: readonly Pair[],
   positions: Positions,
   call: CallOptions,
-): Promise<FloatArray[]> {
-  const { spec } = model;
-  const { layers, normPlacement } = spec;
+): Promise<FloatArray> {
+  const { layers, heads, dModel, normPlacement } = model.spec;
   const each = Array.from({ length: layers }, (_, layer) => layer);
   const names = [
     hooks.resid_pre(0),
@@ -33,20 +31,49 @@ export async function contributions(
     (await model.forward({ sequences, captures, ...call })).captures;
   const reference = await read(pairs.map((pair) => pair.reference));
   const counterfactual = await read(pairs.map((pair) => pair.counterfactual));
-  const change = (i: number) => minus(counterfactual[i] as FloatArray, reference[i] as FloatArray);
-  const out = [change(0)];
+  const size = (reference[0] as FloatArray).length;
+  const out = filled(reference[0] as FloatArray, (1 + layers * (heads + 1)) * size);
+  const change = (to: number, capture: number, block = 0, blocks = 1) =>
+    subtractBlock(
+      out.subarray(to * size, (to + 1) * size),
+      counterfactual[capture] as FloatArray,
+      reference[capture] as FloatArray,
+      { dModel, block, blocks },
+    );
+  change(0, 0);
   for (const layer of each) {
+    const first = 1 + layer * (heads + 1);
     const raw = reference[3 * layer + 3] as FloatArray;
     const norm = normPlacement === "pre" ? undefined : await postNorm(model, layer, call);
-    for (const head of splitHeads(change(3 * layer + 1), spec.heads, spec.dModel)) {
-      out.push(norm ? minus(norm(plus(raw, head)), norm(raw)) : head);
+    const before = norm?.(raw);
+    for (let head = 0; head < heads; ++head) {
+      const added = change(first + head, 3 * layer + 1, head, heads);
+      if (norm && before) added.set(minus(norm(plus(raw, added)), before));
     }
-    out.push(change(3 * layer + 2));
+    change(first + heads, 3 * layer + 2);
   }
   return out;
 }
 
+const filled = (like: FloatArray, length: number): FloatArray =>
+  like instanceof Float64Array ? new Float64Array(length) : new Float32Array(length);
+
 const plus = (a: FloatArray, b: FloatArray): FloatArray => a.map((x, i) => x + (b[i] as number));
+
+/** Block `block` of every row of a - b, each of `blocks` blocks; written to `out`, which it gives. */
+function subtractBlock(
+  out: FloatArray,
+  a: FloatArray,
+  b: FloatArray,
+  { dModel, block, blocks }: { dModel: number; block: number; blocks: number },
+): FloatArray {
+  for (let to = 0; to < out.length; to += dModel) {
+    const from = to * blocks + block * dModel;
+    for (let c = 0; c < dModel; ++c)
+      out[to + c] = (a[from + c] as number) - (b[from + c] as number);
+  }
+  return out;
+}
 
 /** The norm after attention, of rows. */
 export async function postNorm(

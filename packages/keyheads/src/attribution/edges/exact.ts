@@ -2,7 +2,7 @@
 // the chosen positions; every node in between stays as it is, and what is downstream of the receiver is
 // recomputed. One row of runs a receiver, with all its senders side by side.
 import type { FloatArray, ModelSpec } from "@keyheads/native";
-import { concatenate } from "../../float-arrays.ts";
+import { concatenate, part } from "../../float-arrays.ts";
 import { hooks } from "../../hooks.ts";
 import type { CallOptions, Model } from "../../model.ts";
 import type { Metric } from "../approximate/metric.ts";
@@ -26,7 +26,8 @@ export async function exactEdges(
   const { pairs } = metric;
   const call: CallOptions = signal ? { signal } : {};
   const graph = edgeGraph(spec);
-  const added = await contributions(model, pairs, positions, call);
+  const whole = await contributions(model, pairs, positions, call);
+  const added = graph.senders.map((_, s) => part(whole, s, graph.senders.length));
   const sequences = pairs.map((pair) => pair.reference);
   const streams = await residualStreams(model, sequences, call);
   const scores = new Float64Array(edgeCount(graph) * pairs.length);

@@ -1,7 +1,6 @@
 // Scores of edges: for every edge and item the sum over rows of what the sender would add times the
 // gradient at the receiver. The engine takes these products where it has the gradient.
 import type { Directions, FloatArray, ModelSpec } from "@keyheads/native";
-import { concatenate } from "../../float-arrays.ts";
 import type { GradientOptions } from "../../model.ts";
 import type { Positions } from "../options.ts";
 import { type EdgeGraph, edgeCount, receiverHooks, receiverSite } from "./graph.ts";
@@ -21,11 +20,12 @@ export interface EdgeReading {
 export function readEdges(
   spec: ModelSpec,
   graph: EdgeGraph,
-  contributions: readonly FloatArray[],
+  contributions: FloatArray,
   positions: Positions,
   [first, last]: SenderRange,
 ): EdgeReading {
   const count = last - first;
+  const size = contributions.length / graph.senders.length;
   const stops = new Map<string, number>();
   for (const receiver of graph.receivers) {
     const stop = Math.min(last, receiver.reads);
@@ -34,7 +34,7 @@ export function readEdges(
   const read = receiverHooks(spec, graph).filter((hook) => stops.has(hook));
   const slots = new Map(read.map((hook, i) => [hook, i]));
   return {
-    directions: { values: concatenate(contributions.slice(first, last)), count },
+    directions: { values: contributions.subarray(first * size, last * size), count },
     sites: read.map((hook) => ({ hook, positions, along: [0, stops.get(hook) as number] })),
     add: (found, share, scores) => {
       const items = scores.length / edgeCount(graph);
