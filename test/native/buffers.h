@@ -163,6 +163,8 @@ class Buffers {
  public:
   using Value = std::function<double(int64_t r, int64_t c)>;
 
+  bool bf16 = false;  // whether values are rounded to it
+
   Field<T>& add(Role role, const std::string& name, int64_t rows, int64_t cols, bool packed = false,
                 const Value& value = nullptr) {
     Field<T>& f = fields_[name];
@@ -179,8 +181,10 @@ class Buffers {
     const double* normal = value || !drawn ? nullptr : normals(name, rows * cols).data();
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < cols; ++c) {
-        const double x = value ? value(r, c) : normal ? normal[r * cols + c] : kGarbage;
-        f.at(r, c) = static_cast<T>(static_cast<float>(x));
+        const auto x = static_cast<float>(value    ? value(r, c)
+                                          : normal ? normal[r * cols + c]
+                                                   : kGarbage);
+        f.at(r, c) = static_cast<T>(bf16 ? Bf16Pair::widen(round_to_bf16(x) << 16) : x);
       }
     }
     f.start = f.memory;

@@ -1,13 +1,29 @@
-// What the attention kernels share: tiles of rows in shared memory and the products with them.
+// What the attention kernels share: the sizes of a call, its rows, and the tiles that blocks take.
 //
 // Query heads that read the same keys go through a block together: of a segment and group, "line" r
 // is query r / share of head group * share + r % share, where share = heads / groups. So keys are
 // read once for all of them, also where each head has a single query.
 //
-// A block has 256 threads, 16 x 16: it holds 16 R lines of its own ("left") and goes through the
-// other side ("right") in tiles of kRight<D> rows, where D is the width of a head rounded up.
-// Thread (ty, tx) computes the products of lines ty R .. ty R + R - 1 with right rows tx, tx + 16
-// ..
+// A block holds some lines (or keys) of its own ("left") and goes through the other side ("right")
+// tile by tile. How a block's threads multiply is the business of its `Tiles`: FloatTiles
+// (attention_f32.h) or TensorTiles (attention_bf16.h). Each says
+//   kThreads, kLines        of a block, and its left rows
+//   kRight                  rows of a right tile
+//   kRights                 how many right tiles shared memory has room for, 1 or 2
+//   kRows, kAcross          products[i][j] of a thread: of left row line(i) with right row
+//   across(j) kColumns                sums[i][c] of a thread: of left row line(i), column column(c)
+//   load_left(which, count, rows), load_right(which, count, rows)
+//                           rows to shared memory, rounded where they are to be; zeros beyond
+//                           `count`
+//   dots(left, right, count, products)
+//   set_weights(products), gather_weights(count, weight)
+//                           what the left rows take of the right ones: products, or what a function
+//                           says; with kWeightsAreShared they are there after a barrier
+//   mix(right, count, sums) sums += weights . right rows, these ascending
+//   sum_across, max_across  over the threads that have the same left rows
+//   first_line, last_line   the left rows that a warp has
+// What a left row becomes depends on the rows that it is multiplied with, on where right tiles
+// begin, and on nothing else: right tiles begin at multiples of kRight.
 #pragma once
 #include <algorithm>
 #include <stdexcept>
@@ -24,129 +40,6 @@ namespace {
 
 using cuda::Queue;
 
-constexpr int kAttentionThreads = 256;
-
-template <int D>
-constexpr int kRight = D > 128 ? 32 : 64;  // rows of a right tile
-template <int D>
-constexpr int kAcross = kRight<D> / 16;  // of these, a thread's
-template <int D>
-constexpr int kLine = D + 4;  // floats of a row: threads that read neighbours meet no bank twice
-template <int D>
-constexpr int kWeightLine = kRight<D> + 4;
-template <int D>
-constexpr int kColumns = D / 16;  // a thread's share of a row's columns
-
-__device__ __forceinline__ int tile_x() { return static_cast<int>(threadIdx.x) % 16; }
-__device__ __forceinline__ int tile_y() { return static_cast<int>(threadIdx.x) / 16; }
-
-// The column that a thread's number c is: neighbours in groups of four.
-__device__ __forceinline__ int column_of(int c) { return c / 4 * 64 + tile_x() * 4 + c % 4; }
-
-// Rows of shared memory: row i is that which row(i) points to, for i < count; zeros beyond, and
-// beyond their width.
-template <int rows, int D, class Row>
-__device__ __forceinline__ void load_rows(float* to, int64_t count, int64_t width, bool wide,
-                                          const Row& row) {
-  for (int v = static_cast<int>(threadIdx.x); v < rows * (D / 4); v += kAttentionThreads) {
-    const int i = v / (D / 4), e = v % (D / 4) * 4;
-    *reinterpret_cast<float4*>(to + i * kLine<D> + e) =
-        i < count && e < width ? cuda::four(row(i) + e, width - e, wide) : make_float4(0, 0, 0, 0);
-  }
-}
-
-// products[i][j] = left line . right row, over the width; of the first `count` right rows.
-template <int R, int D>
-__device__ __forceinline__ void dots(const float* left, const float* right, int64_t count,
-                                     int64_t width, float (&products)[R][kAcross<D>]) {
-#pragma unroll
-  for (int i = 0; i < R; ++i) {
-#pragma unroll
-    for (int j = 0; j < kAcross<D>; ++j) products[i][j] = 0;
-  }
-  const float* mine = left + tile_y() * R * kLine<D>;
-  const float* theirs = right + tile_x() * kLine<D>;
-  for (int e = 0; e < width; e += 4) {
-    float4 x[R];
-#pragma unroll
-    for (int i = 0; i < R; ++i) x[i] = *reinterpret_cast<const float4*>(mine + i * kLine<D> + e);
-#pragma unroll
-    for (int j = 0; j < kAcross<D>; ++j) {
-      if (16 * j >= count) break;
-      const float4 y = *reinterpret_cast<const float4*>(theirs + 16 * j * kLine<D> + e);
-#pragma unroll
-      for (int i = 0; i < R; ++i) {
-        float& sum = products[i][j];
-        sum = fmaf(x[i].x, y.x, sum);
-        sum = fmaf(x[i].y, y.y, sum);
-        sum = fmaf(x[i].z, y.z, sum);
-        sum = fmaf(x[i].w, y.w, sum);
-      }
-    }
-  }
-}
-
-// The weights of a thread's lines and right rows, to where mix() reads those of all.
-template <int R, int D>
-__device__ __forceinline__ void put_weights(float* weights, const float (&w)[R][kAcross<D>]) {
-#pragma unroll
-  for (int i = 0; i < R; ++i) {
-#pragma unroll
-    for (int j = 0; j < kAcross<D>; ++j) {
-      weights[(tile_y() * R + i) * kWeightLine<D> + tile_x() + 16 * j] = w[i][j];
-    }
-  }
-}
-
-// sums[i][c] += weights of line i . column c of the first `count` right rows, ascending
-template <int R, int D>
-__device__ __forceinline__ void mix(const float* weights, const float* right, int64_t count,
-                                    float (&sums)[R][kColumns<D>]) {
-  const float* mine = weights + tile_y() * R * kWeightLine<D>;
-  for (int j = 0; j < count; j += 4) {
-    float4 w[R];
-#pragma unroll
-    for (int i = 0; i < R; ++i) {
-      w[i] = *reinterpret_cast<const float4*>(mine + i * kWeightLine<D> + j);
-    }
-#pragma unroll
-    for (int q = 0; q < 4; ++q) {
-      const float* row = right + (j + q) * kLine<D>;
-#pragma unroll
-      for (int c = 0; c < kColumns<D>; c += 4) {
-        const float4 y = *reinterpret_cast<const float4*>(row + column_of(c));
-#pragma unroll
-        for (int i = 0; i < R; ++i) {
-          const float x = q == 0 ? w[i].x : q == 1 ? w[i].y : q == 2 ? w[i].z : w[i].w;
-          sums[i][c] = fmaf(x, y.x, sums[i][c]);
-          sums[i][c + 1] = fmaf(x, y.y, sums[i][c + 1]);
-          sums[i][c + 2] = fmaf(x, y.z, sums[i][c + 2]);
-          sums[i][c + 3] = fmaf(x, y.w, sums[i][c + 3]);
-        }
-      }
-    }
-  }
-}
-
-template <int R, int N>
-__device__ __forceinline__ void set_zero(float (&sums)[R][N]) {
-#pragma unroll
-  for (int i = 0; i < R; ++i) {
-#pragma unroll
-    for (int c = 0; c < N; ++c) sums[i][c] = 0;
-  }
-}
-
-// Over the 16 threads that have the same lines.
-__device__ __forceinline__ float sum_across(float v) {
-  for (int m = 8; m > 0; m >>= 1) v += __shfl_xor_sync(cuda::kAllLanes, v, m);
-  return v;
-}
-__device__ __forceinline__ float max_across(float v) {
-  for (int m = 8; m > 0; m >>= 1) v = fmaxf(v, __shfl_xor_sync(cuda::kAllLanes, v, m));
-  return v;
-}
-
 // The sizes of a call.
 struct AttentionShape {
   int64_t heads, groups, width;
@@ -160,6 +53,11 @@ struct AttentionShape {
   // Whether a query sees a key; both count from the first past key.
   __device__ bool sees(int64_t query, int64_t key) const {
     return key <= query && key >= first_key(query);
+  }
+  // Whether any of the queries sees any of the keys, both from first to last.
+  __device__ bool any_sees(int64_t first_query, int64_t last_query, int64_t first,
+                           int64_t last) const {
+    return first <= last_query && last >= first_key(first_query);
   }
   __device__ float score(float dot) const {
     const float x = dot * scale;
@@ -213,19 +111,45 @@ struct KeyRows {
   }
 };
 
-// A block's sums, one row each line, times a factor, to the lines from `first` on.
-template <int R, int D, class Row>
-__device__ __forceinline__ void store_rows(const float (&sums)[R][kColumns<D>], int64_t count,
+// Rows of either kind from one of them on.
+template <class Rows>
+struct RowsFrom {
+  const Rows& rows;
+  int64_t first;
+  __device__ const float* operator()(int64_t i) const { return rows(first + i); }
+  __device__ bool wide() const { return rows.wide(); }
+};
+template <class Rows>
+__device__ RowsFrom<Rows> from(const Rows& rows, int64_t first) {
+  return {rows, first};
+}
+
+// products[i][j] or sums[i][c] of a thread.
+template <int rows, int columns>
+struct Registers {
+  float x[rows][columns];
+  __device__ __forceinline__ float& at(int i, int j) { return x[i][j]; }
+  __device__ __forceinline__ void set_zero() {
+#pragma unroll
+    for (int i = 0; i < rows; ++i) {
+#pragma unroll
+      for (int j = 0; j < columns; ++j) x[i][j] = 0;
+    }
+  }
+};
+
+// A block's sums, one row each left row, times a factor.
+template <class T, class Row>
+__device__ __forceinline__ void store_rows(const T& tiles, typename T::Sums& sums, int64_t count,
                                            int64_t width, float factor, const Row& row) {
 #pragma unroll
-  for (int i = 0; i < R; ++i) {
-    const int64_t line = tile_y() * R + i;
-    if (line >= count) continue;
-    float* to = row(line);
+  for (int i = 0; i < T::kRows; ++i) {
+    if (tiles.line(i) >= count) continue;
+    float* to = row(tiles.line(i));
 #pragma unroll
-    for (int c = 0; c < kColumns<D>; ++c) {
-      const int column = column_of(c);
-      if (column < width) to[column] = factor * sums[i][c];
+    for (int c = 0; c < T::kColumns; ++c) {
+      const int column = tiles.column(c);
+      if (column < width) to[column] = factor * sums.at(i, c);
     }
   }
 }
@@ -237,16 +161,18 @@ struct Tile {
   int64_t part;  // where split: its number, else -1
 };
 
-// The keys that lines first .. first + count - 1 of a segment see.
+// The keys that lines first .. first + count - 1 of a segment see, from a multiple of `step` on.
 inline void seen_by(const AttentionShape& shape, const Segment<float>& s, int64_t first,
-                    int64_t count, int64_t& begin, int64_t& end) {
-  begin = shape.first_key(s.past_rows + first / shape.share());
+                    int64_t count, int64_t step, int64_t& begin, int64_t& end) {
+  begin = shape.first_key(s.past_rows + first / shape.share()) / step * step;
   end = s.past_rows + (first + count - 1) / shape.share() + 1;
 }
 
-// Tiles of `lines` lines with the keys that they see, or all keys.
-inline std::vector<Tile> line_tiles(const AttentionShape& shape, const Segment<float>* segments,
-                                    int64_t count, int64_t lines, bool all_keys) {
+// Tiles of T::kLines lines with the keys that they see, or all keys.
+template <class T>
+std::vector<Tile> line_tiles(const AttentionShape& shape, const Segment<float>* segments,
+                             int64_t count, bool all_keys) {
+  constexpr int64_t lines = T::kLines;
   std::vector<Tile> tiles;
   for (int64_t i = 0; i < count; ++i) {
     const Segment<float>& s = segments[i];
@@ -255,7 +181,8 @@ inline std::vector<Tile> line_tiles(const AttentionShape& shape, const Segment<f
     for (int64_t t = (n + lines - 1) / lines - 1; t >= 0; --t) {
       Tile tile{i, t * lines, 0, s.past_rows + s.rows, -1};
       if (!all_keys) {
-        seen_by(shape, s, tile.first, std::min(lines, n - tile.first), tile.begin, tile.end);
+        seen_by(shape, s, tile.first, std::min(lines, n - tile.first), T::kRight, tile.begin,
+                tile.end);
       }
       tiles.push_back(tile);
     }
@@ -263,9 +190,11 @@ inline std::vector<Tile> line_tiles(const AttentionShape& shape, const Segment<f
   return tiles;
 }
 
-// Tiles of `keys` own keys with the lines that see any of them, or all lines.
-inline std::vector<Tile> key_tiles(const AttentionShape& shape, const Segment<float>* segments,
-                                   int64_t count, int64_t keys, bool all_lines) {
+// Tiles of T::kLines own keys with the lines that see any of them, or all lines.
+template <class T>
+std::vector<Tile> key_tiles(const AttentionShape& shape, const Segment<float>* segments,
+                            int64_t count, bool all_lines) {
+  constexpr int64_t keys = T::kLines;
   std::vector<Tile> tiles;
   for (int64_t i = 0; i < count; ++i) {
     const Segment<float>& s = segments[i];
@@ -275,7 +204,7 @@ inline std::vector<Tile> key_tiles(const AttentionShape& shape, const Segment<fl
         tile.begin = key;
         if (shape.window > 0) tile.end = std::min(s.rows, key + keys - 1 + shape.window);
       }
-      tile.begin *= shape.share();
+      tile.begin = tile.begin * shape.share() / T::kRight * T::kRight;
       tile.end *= shape.share();
       tiles.push_back(tile);
     }
@@ -290,54 +219,18 @@ inline int64_t most_lines(const AttentionShape& shape, const Segment<float>* seg
   return most;
 }
 
-template <int R, int D>
-struct Size {};
-
-[[noreturn]] inline void refuse_width(int64_t width) {
-  throw std::runtime_error("attention: heads are " + std::to_string(width) +
-                           " wide; on a GPU at most 256");
-}
-
-// f(Size<R, D>()) with as many lines a thread as shared memory lets where there are two left sides.
-template <class F>
-void visit_size(int64_t width, const F& f) {
-  if (width <= 64) return f(Size<4, 64>());
-  if (width <= 128) return f(Size<2, 128>());
-  if (width <= 256) return f(Size<1, 256>());
-  refuse_width(width);
-}
-// The same, but no more than segments of at most `lines` fill.
-template <class F>
-void visit_size(int64_t width, int64_t lines, const F& f) {
-  if (width <= 64 && lines <= 16) return f(Size<1, 64>());
-  if (width <= 64 && lines <= 32) return f(Size<2, 64>());
-  if (width > 64 && width <= 128 && lines <= 16) return f(Size<1, 128>());
-  visit_size(width, f);
-}
-
-// Bytes of shared memory with `lefts` left sides.
-template <int R, int D>
-constexpr size_t tile_bytes(int lefts) {
-  return sizeof(float) *
-         static_cast<size_t>((lefts * 16 * R + kRight<D>)*kLine<D> + 16 * R * kWeightLine<D>);
-}
-
-template <class Kernel>
-void allow_shared(Kernel kernel, size_t bytes) {
-  cuda::check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(bytes)),
-              "attention");
-}
-
-// Launches a kernel for all tiles and groups.
-#define LAUNCH_TILES(kernel, lefts, tiles, ...)                                              \
-  do {                                                                                       \
-    constexpr size_t bytes_ = tile_bytes<R, D>(lefts);                                       \
-    allow_shared(LAUNCH_NAME kernel, bytes_);                                                \
-    LAUNCH(kernel,                                                                           \
-           dim3(static_cast<unsigned>((tiles).size()), static_cast<unsigned>(shape.groups)), \
-           dim3(kAttentionThreads), bytes_, queue.stream, __VA_ARGS__);                      \
-    cuda::check_launch("attention");                                                         \
+// Launches a kernel of T for all tiles and groups, with room for `lefts` left sides.
+#define LAUNCH_TILES(T, kernel, lefts, tiles, ...)                                            \
+  do {                                                                                        \
+    constexpr size_t bytes_ = T::bytes(lefts);                                                \
+    cuda::check(                                                                              \
+        cudaFuncSetAttribute(LAUNCH_NAME kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, \
+                             static_cast<int>(bytes_)),                                       \
+        "attention");                                                                         \
+    LAUNCH(kernel,                                                                            \
+           dim3(static_cast<unsigned>((tiles).size()), static_cast<unsigned>(shape.groups)),  \
+           dim3(T::kThreads), bytes_, queue.stream, __VA_ARGS__);                             \
+    cuda::check_launch("attention");                                                          \
   } while (false)
 
 }  // namespace

@@ -1,6 +1,8 @@
-// The tensor cores' product of small tiles, and its twin for the CPU.
+// The tensor cores' product of small tiles and what brings tiles to it, each with its twin for the
+// CPU.
 #pragma once
 #include <cstdint>
+#include <cstring>
 
 #include "base/view.h"
 #include "cuda/reduce.h"
@@ -34,6 +36,54 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4],
     }
   }
   __syncwarp();  // before the words are written again
+#endif
+}
+
+// Four tiles of 8 x 8 bf16 from shared memory, by the 32 lanes of a warp together: lane i points to
+// row i % 8 of tile i / 8, which is 16-byte aligned. With g and t as above a lane gets, of each
+// tile, columns 2 t and 2 t + 1 of row g; transposed, rows 2 t and 2 t + 1 of column g.
+template <bool transposed>
+__device__ __forceinline__ void load_tiles(uint32_t (&to)[4], const uint16_t* row) {
+#ifdef __CUDACC__
+  const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  if constexpr (transposed) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(at)
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(at)
+                 : "memory");
+  }
+#else
+  const auto lane = static_cast<int>(shim::lane());
+  const int g = lane / 4, t = lane % 4;
+  uint32_t mine[2];
+  memcpy(mine, &row, sizeof row);
+  const shim::Words* of = shim::share_words(mine, 2);
+  for (int tile = 0; tile < 4; ++tile) {
+    const auto element = [&](int r, int c) {
+      const uint16_t* at;
+      memcpy(&at, of[8 * tile + r], sizeof at);
+      return uint32_t{at[c]};
+    };
+    to[tile] = transposed ? element(2 * t, g) | element(2 * t + 1, g) << 16
+                          : element(g, 2 * t) | element(g, 2 * t + 1) << 16;
+  }
+  __syncwarp();  // before the words are written again
+#endif
+}
+
+// Two floats, each rounded to the nearest bf16, ties to even.
+__device__ __forceinline__ Bf16Pair pair_of(float first, float second) {
+#ifdef __CUDACC__
+  Bf16Pair pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair.bits) : "f"(second), "f"(first));
+  return pair;
+#else
+  return {round_to_bf16(first) | round_to_bf16(second) << 16};
 #endif
 }
 

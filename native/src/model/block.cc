@@ -154,7 +154,8 @@ typename Graph<T>::Heads Block<T>::heads(int64_t layer,
           spec_.d_head,
           static_cast<T>(spec_.attention_scales[layer]),
           static_cast<T>(spec_.score_cap),
-          spec_.windows[layer]};
+          spec_.windows[layer],
+          model_.weights.layers[layer].wq->storage() == Storage::bf16};
 }
 
 template <class T>

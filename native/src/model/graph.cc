@@ -411,7 +411,8 @@ Var<T> Graph<T>::attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, co
                                          .width = a.width,
                                          .scale = a.scale,
                                          .cap = a.cap,
-                                         .window = a.window});
+                                         .window = a.window,
+                                         .bf16 = a.bf16});
   const bool through_pattern = !rules_.constant_patterns;
   Var<T> y = result(std::move(value), (through_pattern && (q.grad || k.grad)) || v.grad);
   if (y.grad) {
@@ -433,7 +434,8 @@ Var<T> Graph<T>::attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, co
                                           .width = a.width,
                                           .scale = a.scale,
                                           .cap = a.cap,
-                                          .window = a.window});
+                                          .window = a.window,
+                                          .bf16 = a.bf16});
       if (through_pattern && q.grad) contribute<T>(ctx_, q, dq.m);
       if (through_pattern && k.grad) contribute<T>(ctx_, k, dk.m);
       if (v.grad) contribute<T>(ctx_, v, dv.m);
@@ -458,7 +460,8 @@ Var<T> Graph<T>::attention_scores(const Var<T>& q, const Var<T>& k, const Heads&
                                                       .width = a.width,
                                                       .scale = a.scale,
                                                       .cap = a.cap,
-                                                      .window = a.window});
+                                                      .window = a.window,
+                                                      .bf16 = a.bf16});
   Var<T> y = result(std::move(value), q.grad || k.grad);
   if (y.grad) {
     tape_->record([this, q, k, y, a, &offsets, count] {
@@ -479,7 +482,8 @@ Var<T> Graph<T>::attention_scores(const Var<T>& q, const Var<T>& k, const Heads&
                                                 .width = a.width,
                                                 .scale = a.scale,
                                                 .cap = a.cap,
-                                                .window = a.window});
+                                                .window = a.window,
+                                                .bf16 = a.bf16});
       if (q.grad) contribute<T>(ctx_, q, dq.m);
       if (k.grad) contribute<T>(ctx_, k, dk.m);
     });
@@ -530,7 +534,8 @@ Var<T> Graph<T>::attention_mix(const Var<T>& pattern, const Var<T>& v, const Hea
                                                 .segment_count = count,
                                                 .heads = a.heads,
                                                 .groups = a.groups,
-                                                .width = a.width});
+                                                .width = a.width,
+                                                .bf16 = a.bf16});
   Var<T> y = result(std::move(value), pattern.grad || v.grad);
   if (y.grad) {
     tape_->record([this, pattern, v, y = y.shape(), a, &offsets, count] {
@@ -547,7 +552,8 @@ Var<T> Graph<T>::attention_mix(const Var<T>& pattern, const Var<T>& v, const Hea
                                                                .segment_count = count,
                                                                .heads = a.heads,
                                                                .groups = a.groups,
-                                                               .width = a.width});
+                                                               .width = a.width,
+                                                               .bf16 = a.bf16});
       if (pattern.grad) contribute<T>(ctx_, pattern, dpattern.m);
       if (v.grad) contribute<T>(ctx_, v, dv.m);
     });

@@ -121,6 +121,7 @@ class Graph {
     T scale;
     T cap = 0;           // scores become cap tanh(score / cap); 0: they stay
     int64_t window = 0;  // keys that a query sees, itself included; 0: all
+    bool bf16 = false;   // weights are, so that a GPU may multiply in it
   };
   Var<T> attention(const Var<T>& q, const Var<T>& k, const Var<T>& v, const Heads& a);
   // The same in three steps; scores and pattern are flat pattern buffers (1, size).

@@ -16,6 +16,9 @@ struct Segment {
   int64_t past_rows;
 };
 
+// With `bf16`, a GPU rounds q, k, v and dz to bfloat16 on the way into its products, and multiplies
+// on tensor cores; scores, patterns and sums stay float. The CPU does not round.
+//
 // scores = scale * q . k, and with a cap, cap * tanh(scores / cap);  pattern = softmax(scores);
 // z = pattern @ v. Query head h reads group h / (heads / groups). Memory grows linearly with
 // length, and nothing is computed outside the window. Sums over keys ascend.
@@ -31,6 +34,7 @@ struct Attention {
   T scale;
   T cap = 0;           // 0: none
   int64_t window = 0;  // 0: no limit
+  bool bf16 = false;   // see above
 };
 // Recomputes the pattern row by row. Past keys and values are constants.
 template <class T>
@@ -43,6 +47,7 @@ struct AttentionBackward {
   T scale;
   T cap = 0;           // 0: none
   int64_t window = 0;  // 0: no limit
+  bool bf16 = false;   // see above
 };
 
 DECLARE_OP(attention, Attention)

@@ -1,4 +1,4 @@
-#include "cuda/attention.h"
+#include "cuda/attention_sizes.h"
 
 namespace keyheads::ops {
 namespace {
@@ -15,119 +15,153 @@ AttentionShape shape_of(const Args& a) {
   return {a.heads, a.groups, a.width, a.scale, a.cap, a.window};
 }
 
-// The running softmax of a thread's lines; all 16 threads of a line hold the same.
-template <int R>
+// The running softmax of a thread's lines; all threads of a line hold the same.
+template <class T>
 struct Running {
-  float top[R], sum[R];
+  float top[T::kRows], sum[T::kRows];
 
   __device__ __forceinline__ Running() {
-    for (int i = 0; i < R; ++i) {
+    for (int i = 0; i < T::kRows; ++i) {
       top[i] = -INFINITY;
       sum[i] = 0;
     }
   }
-  // Scores, of which unseen ones are -infinity, become exp(score - top); what was summed before is
-  // to be multiplied by `fade`.
-  template <int N>
-  __device__ __forceinline__ void add(float (&scores)[R][N], const bool (&seen)[R][N],
-                                      float (&fade)[R]) {
+  // Scores become exp(score - top), and 0 where unseen; what was summed before is to be multiplied
+  // by `fade`.
+  __device__ __forceinline__ void add(typename T::Products& scores,
+                                      const bool (&seen)[T::kRows][T::kAcross],
+                                      float (&fade)[T::kRows]) {
 #pragma unroll
-    for (int i = 0; i < R; ++i) {
+    for (int i = 0; i < T::kRows; ++i) {
       float most = top[i];
 #pragma unroll
-      for (int j = 0; j < N; ++j) most = seen[i][j] ? fmaxf(most, scores[i][j]) : most;
-      most = max_across(most);
+      for (int j = 0; j < T::kAcross; ++j) {
+        most = seen[i][j] ? fmaxf(most, scores.at(i, j)) : most;
+      }
+      most = T::max_across(most);
       const float base = most == -INFINITY ? 0 : most;  // nothing seen yet
       float added = 0;
 #pragma unroll
-      for (int j = 0; j < N; ++j) {
-        scores[i][j] = seen[i][j] ? expf(scores[i][j] - base) : 0;
-        added += scores[i][j];
+      for (int j = 0; j < T::kAcross; ++j) {
+        float& score = scores.at(i, j);
+        score = seen[i][j] ? expf(score - base) : 0;
+        added += score;
       }
       fade[i] = expf(top[i] - base);
-      sum[i] = fmaf(sum[i], fade[i], sum_across(added));
+      sum[i] = fmaf(sum[i], fade[i], T::sum_across(added));
       top[i] = most;
     }
   }
 };
 
-// The scores of a block's lines with a right tile of keys, and which of them are seen.
-template <int R, int D>
-__device__ __forceinline__ void score_tile(const AttentionShape& shape, const Segment<float>& s,
-                                           int64_t first, int64_t key, int64_t end,
-                                           float (&scores)[R][kAcross<D>],
-                                           bool (&seen)[R][kAcross<D>]) {
+// The lines of a block that goes through keys.
+template <class T>
+struct LineBlock {
+  const AttentionShape& shape;
+  const Tile& tile;
+  Segment<float> s;
+  int64_t group, count;
+
+  __device__ __forceinline__ LineBlock(const Segment<float>* segments, const AttentionShape& sizes,
+                                       const Tile& mine)
+      : shape(sizes),
+        tile(mine),
+        s(segments[mine.segment]),
+        group(blockIdx.y),
+        count(min(int64_t{T::kLines}, s.rows * sizes.share() - mine.first)) {}
+
+  __device__ int64_t query(int64_t line) const {
+    return s.past_rows + (tile.first + line) / shape.share();
+  }
+  // How many keys the right tile from `key` on has.
+  __device__ int64_t keys_from(int64_t key) const {
+    return min(int64_t{T::kRight}, tile.end - key);
+  }
+  // Whether this warp has a line that sees any of n keys. What the others would add is nothing.
+  __device__ bool needs(const T& tiles, int64_t key, int64_t n) const {
+    if (tiles.first_line() >= count) return false;
+    const int64_t last = min(int64_t{tiles.last_line()}, count - 1);
+    return shape.any_sees(query(tiles.first_line()), query(last), key, key + n - 1);
+  }
+  // Products of lines and keys become scores.
+  __device__ __forceinline__ void score(const T& tiles, int64_t key, typename T::Products& products,
+                                        bool (&seen)[T::kRows][T::kAcross]) const {
 #pragma unroll
-  for (int i = 0; i < R; ++i) {
-    const int64_t query = s.past_rows + (first + tile_y() * R + i) / shape.share();
+    for (int i = 0; i < T::kRows; ++i) {
+      const int64_t of = query(tiles.line(i));
 #pragma unroll
-    for (int j = 0; j < kAcross<D>; ++j) {
-      const int64_t at = key + tile_x() + 16 * j;
-      seen[i][j] = at < end && shape.sees(query, at);
-      scores[i][j] = shape.score(scores[i][j]);
+      for (int j = 0; j < T::kAcross; ++j) {
+        const int64_t at = key + tiles.across(j);
+        seen[i][j] = at < tile.end && shape.sees(of, at);
+        products.at(i, j) = shape.score(products.at(i, j));
+      }
     }
   }
-}
+};
 
-// A block: 16 R lines of a segment and group with the keys of its tile, in one pass.
-template <int R, int D>
-__global__ void __launch_bounds__(kAttentionThreads)
-    attention_kernel(Attention<float> a, AttentionShape shape, const Tile* tiles, Parts parts) {
+// A block: the lines of a segment and group with the keys of its tile, in one pass.
+template <class T>
+__global__ void __launch_bounds__(T::kThreads)
+    attention_kernel(Attention<float> a, AttentionShape shape, const Tile* all, Parts parts) {
   DYNAMIC_SHARED(float, shared);
-  float* left = shared;
-  float* right = left + 16 * R * kLine<D>;
-  float* weights = right + kRight<D> * kLine<D>;
-  const Tile tile = tiles[blockIdx.x];
-  const Segment<float> s = a.segments[tile.segment];
-  const int64_t group = blockIdx.y;
-  const int64_t count = min(int64_t{16} * R, s.rows * shape.share() - tile.first);
-  const Lines<const float> q(a.q, s, shape, group);
-  const KeyRows keys(s.past_k, a.k, s, shape, group), values(s.past_v, a.v, s, shape, group);
-  load_rows<16 * R, D>(left, count, a.width, q.wide(),
-                       [&](int64_t i) { return q(tile.first + i); });
-  Running<R> softmax;
-  float sums[R][kColumns<D>];
-  set_zero(sums);
-  for (int64_t key = tile.begin; key < tile.end; key += kRight<D>) {
-    const int64_t n = min(int64_t{kRight<D>}, tile.end - key);
-    float p[R][kAcross<D>], fade[R];
-    bool seen[R][kAcross<D>];
+  T tiles(shared, 1, a.width, a.bf16);
+  const Tile tile = all[blockIdx.x];
+  const LineBlock<T> block(a.segments, shape, tile);
+  const Lines<const float> q(a.q, block.s, shape, block.group);
+  const KeyRows keys(block.s.past_k, a.k, block.s, shape, block.group);
+  const KeyRows values(block.s.past_v, a.v, block.s, shape, block.group);
+  tiles.load_left(0, block.count, from(q, tile.first));
+  Running<T> softmax;
+  typename T::Sums sums;
+  sums.set_zero();
+  for (int64_t key = tile.begin; key < tile.end; key += T::kRight) {
+    const int64_t n = block.keys_from(key);
+    const bool needed = block.needs(tiles, key, n);
+    typename T::Products p;
+    float fade[T::kRows];
     __syncthreads();  // nobody reads the tile before any more
-    load_rows<kRight<D>, D>(right, n, a.width, keys.wide(),
-                            [&](int64_t j) { return keys(key + j); });
+    tiles.load_right(0, n, from(keys, key));
+    if constexpr (T::kRights > 1) tiles.load_right(1, n, from(values, key));
     __syncthreads();
-    dots<R, D>(left, right, n, a.width, p);
-    score_tile<R, D>(shape, s, tile.first, key, tile.end, p, seen);
-    softmax.add(p, seen, fade);
-    put_weights<R, D>(weights, p);
-    __syncthreads();
-    load_rows<kRight<D>, D>(right, n, a.width, values.wide(),
-                            [&](int64_t j) { return values(key + j); });
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < R; ++i) {
-#pragma unroll
-      for (int c = 0; c < kColumns<D>; ++c) sums[i][c] *= fade[i];
+    if (needed) {
+      bool seen[T::kRows][T::kAcross];
+      tiles.dots(0, 0, n, p);
+      block.score(tiles, key, p, seen);
+      softmax.add(p, seen, fade);
+      tiles.set_weights(p);
     }
-    mix<R, D>(weights, right, n, sums);
+    if constexpr (T::kRights == 1) {
+      __syncthreads();
+      tiles.load_right(0, n, from(values, key));
+    }
+    if constexpr (T::kRights == 1 || T::kWeightsAreShared) __syncthreads();
+    if (!needed) continue;
+#pragma unroll
+    for (int i = 0; i < T::kRows; ++i) {
+#pragma unroll
+      for (int c = 0; c < T::kColumns; ++c) sums.at(i, c) *= fade[i];
+    }
+    tiles.mix(1, n, sums);
   }
   if (tile.part >= 0) {
-    const int64_t at = (tile.part * gridDim.y + group) * 16 * R;
-    store_rows<R, D>(sums, count, a.width, 1,
-                     [&](int64_t i) { return parts.sums + (at + i) * a.width; });
-    for (int i = 0; i < R && tile_x() == 0; ++i) {
-      parts.tops[at + tile_y() * R + i] = make_float2(softmax.top[i], softmax.sum[i]);
+    const int64_t at = (tile.part * gridDim.y + block.group) * T::kLines;
+    store_rows(tiles, sums, block.count, a.width, 1,
+               [&](int64_t i) { return parts.sums + (at + i) * a.width; });
+    for (int i = 0; i < T::kRows && tiles.leads(); ++i) {
+      parts.tops[at + tiles.line(i)] = make_float2(softmax.top[i], softmax.sum[i]);
     }
     return;
   }
 #pragma unroll
-  for (int i = 0; i < R; ++i) {
+  for (int i = 0; i < T::kRows; ++i) {
 #pragma unroll
-    for (int c = 0; c < kColumns<D>; ++c) sums[i][c] /= softmax.sum[i];
+    for (int c = 0; c < T::kColumns; ++c) sums.at(i, c) /= softmax.sum[i];
   }
-  const Lines<float> z(a.z, s, shape, group);
-  store_rows<R, D>(sums, count, a.width, 1, [&](int64_t i) { return z(tile.first + i); });
+  const Lines<float> z(a.z, block.s, shape, block.group);
+  store_rows(tiles, sums, block.count, a.width, 1, [&](int64_t i) { return z(tile.first + i); });
 }
+
+constexpr int kJoinThreads = 256;
 
 // A block: the lines of a split tile and group, a warp each. The parts are added in their order.
 // Of a Tile here, begin and end are those of its parts.
@@ -138,7 +172,7 @@ __global__ void join_kernel(Attention<float> a, AttentionShape shape, const Tile
   const int64_t group = blockIdx.y;
   const int64_t count = min(lines, s.rows * shape.share() - tile.first);
   const Lines<float> z(a.z, s, shape, group);
-  for (int64_t i = threadIdx.x / 32; i < count; i += kAttentionThreads / 32) {
+  for (int64_t i = threadIdx.x / 32; i < count; i += kJoinThreads / 32) {
     const auto at = [&](int64_t part) { return (part * gridDim.y + group) * lines + i; };
     float top = -INFINITY, sum = 0;
     for (int64_t part = tile.begin; part < tile.end; ++part) {
@@ -161,31 +195,29 @@ __global__ void join_kernel(Attention<float> a, AttentionShape shape, const Tile
   }
 }
 
-// Blocks that fill a device, about: below that the keys of a tile are shared by several blocks.
-constexpr int64_t kManyBlocks = 256;
-constexpr int64_t kFewestKeys = 256;  // of a part
+// Segments of so few lines have few blocks, which share their keys with others: so many each, a
+// multiple of every kRight. Both are constants, so that a segment is computed alike in any batch.
+constexpr int64_t kFewLines = 64;
+constexpr int64_t kKeysOfPart = 256;
 
-// Splits tiles; returns those that were, with their parts.
-std::vector<Tile> split_keys(std::vector<Tile>& tiles, int64_t groups) {
-  int64_t keys = 0;
-  for (const Tile& tile : tiles) keys += (tile.end - tile.begin) * groups;
-  const auto blocks = static_cast<int64_t>(tiles.size()) * groups;
-  if (blocks >= kManyBlocks) return {};
-  const int64_t per_part = std::max(
-      kFewestKeys, (keys / (2 * kManyBlocks) + kFewestKeys - 1) / kFewestKeys * kFewestKeys);
+// Splits the tiles of such segments; returns those that were, with their parts.
+std::vector<Tile> split_keys(const AttentionShape& shape, const Segment<float>* segments,
+                             std::vector<Tile>& tiles) {
   std::vector<Tile> pieces, joins;
   int64_t parts = 0;
   for (const Tile& tile : tiles) {
-    if (tile.end - tile.begin <= 2 * per_part) {
+    if (segments[tile.segment].rows * shape.share() > kFewLines ||
+        tile.end - tile.begin <= 2 * kKeysOfPart) {
       pieces.push_back(tile);
       continue;
     }
     Tile join = tile;
     join.begin = parts;
-    for (int64_t key = tile.begin; key < tile.end; key += per_part) {
+    for (int64_t key = tile.begin; key < tile.end;) {
       Tile piece = tile;
       piece.begin = key;
-      piece.end = std::min(tile.end, key + per_part);
+      key = std::min(tile.end, (key / kKeysOfPart + 1) * kKeysOfPart);
+      piece.end = key;
       piece.part = parts++;
       pieces.push_back(piece);
     }
@@ -208,28 +240,24 @@ const Tile* upload(Queue& queue, const std::vector<Tile>& tiles) {
 
 void attention_impl(Queue& queue, const Attention<float>& a) {
   const AttentionShape shape = shape_of(a);
-  const Attention<float> there = with_segments_there(queue, a);
   const int64_t lines = most_lines(shape, a.segments, a.segment_count);
-  const auto run = [&]<int R, int D>(Size<R, D>) {
-    std::vector<Tile> tiles = line_tiles(shape, a.segments, a.segment_count, 16 * R, false);
-    if (tiles.empty()) return;
-    const std::vector<Tile> joins = split_keys(tiles, a.groups);
+  if (lines == 0) return;
+  const Attention<float> there = with_segments_there(queue, a);
+  visit_tiles<1>(a.width, a.bf16, lines, [&]<class T>(Is<T>) {
+    std::vector<Tile> tiles = line_tiles<T>(shape, a.segments, a.segment_count, false);
+    const std::vector<Tile> joins = split_keys(shape, a.segments, tiles);
     Parts parts{};
     if (!joins.empty()) {
-      const int64_t count = joins.back().end * a.groups * 16 * R;
+      const int64_t count = joins.back().end * a.groups * T::kLines;
       parts = {queue.scratch<float>(count * a.width), queue.scratch<float2>(count)};
     }
     const Tile *work = upload(queue, tiles), *joined = upload(queue, joins);
-    LAUNCH_TILES((attention_kernel<R, D>), 1, tiles, there, shape, work, parts);
+    LAUNCH_TILES(T, (attention_kernel<T>), 1, tiles, there, shape, work, parts);
     if (joins.empty()) return;
     LAUNCH(join_kernel, dim3(static_cast<unsigned>(joins.size()), static_cast<unsigned>(a.groups)),
-           dim3(kAttentionThreads), 0, queue.stream, there, shape, joined, int64_t{16 * R}, parts);
+           dim3(kJoinThreads), 0, queue.stream, there, shape, joined, int64_t{T::kLines}, parts);
     cuda::check_launch("attention");
-  };
-  // one left side leaves room for more
-  if (a.width > 64 && a.width <= 128 && lines > 32) return run(Size<4, 128>());
-  if (a.width > 128 && a.width <= 256 && lines > 16) return run(Size<2, 256>());
-  visit_size(a.width, lines, run);
+  });
 }
 
 // What the backward pass needs of a query and head, at its row * heads + head: the pattern is
@@ -238,89 +266,84 @@ struct Stats {
   float top, inverse, mean, unused;
 };
 
-// The rows and lines of the pass of one block over keys: q and dz on the left.
-template <int R, int D>
-struct LineBlock {
+// A block's lines with q and dz on the left; values, then keys, on the right.
+template <class T>
+struct BackwardLines {
   const AttentionBackward<float>& a;
-  const AttentionShape& shape;
-  const Tile& tile;
-  Segment<float> s;
-  int64_t group, count;
-  float *q, *dz, *right, *weights;
+  T tiles;
+  LineBlock<T> block;
   KeyRows keys, values;
 
-  __device__ __forceinline__ LineBlock(const AttentionBackward<float>& args,
-                                       const AttentionShape& sizes, const Tile& mine, float* shared)
+  __device__ __forceinline__ BackwardLines(const AttentionBackward<float>& args,
+                                           const AttentionShape& shape, const Tile& tile,
+                                           float* shared)
       : a(args),
-        shape(sizes),
-        tile(mine),
-        s(args.segments[mine.segment]),
-        group(blockIdx.y),
-        count(min(int64_t{16} * R, s.rows * sizes.share() - mine.first)),
-        q(shared),
-        dz(q + 16 * R * kLine<D>),
-        right(dz + 16 * R * kLine<D>),
-        weights(right + kRight<D> * kLine<D>),
-        keys(s.past_k, args.k, s, sizes, group),
-        values(s.past_v, args.v, s, sizes, group) {
-    const Lines<const float> q_rows(a.q, s, shape, group), dz_rows(a.dz, s, shape, group);
-    load_rows<16 * R, D>(q, count, a.width, q_rows.wide(),
-                         [&](int64_t i) { return q_rows(tile.first + i); });
-    load_rows<16 * R, D>(dz, count, a.width, dz_rows.wide(),
-                         [&](int64_t i) { return dz_rows(tile.first + i); });
+        tiles(shared, 2, args.width, args.bf16),
+        block(args.segments, shape, tile),
+        keys(block.s.past_k, args.k, block.s, shape, block.group),
+        values(block.s.past_v, args.v, block.s, shape, block.group) {
+    const Lines<const float> q(a.q, block.s, shape, block.group);
+    const Lines<const float> dz(a.dz, block.s, shape, block.group);
+    tiles.load_left(0, block.count, from(q, tile.first));
+    tiles.load_left(1, block.count, from(dz, tile.first));
   }
-  // dpattern, scores and what is seen of a tile of n keys; leaves the keys in `right`.
-  __device__ __forceinline__ void tiles_of(int64_t key, int64_t n, float (&dp)[R][kAcross<D>],
-                                           float (&scores)[R][kAcross<D>],
-                                           bool (&seen)[R][kAcross<D>]) const {
+  // dpattern, scores and what is seen of a tile of n keys, which stay in right tile 1; false where
+  // this warp needs none of them.
+  __device__ __forceinline__ bool products(int64_t key, int64_t n, typename T::Products& dp,
+                                           typename T::Products& scores,
+                                           bool (&seen)[T::kRows][T::kAcross]) {
+    const bool needed = block.needs(tiles, key, n);
     __syncthreads();
-    load_rows<kRight<D>, D>(right, n, a.width, values.wide(),
-                            [&](int64_t j) { return values(key + j); });
+    tiles.load_right(0, n, from(values, key));
+    if constexpr (T::kRights > 1) tiles.load_right(1, n, from(keys, key));
     __syncthreads();
-    dots<R, D>(dz, right, n, a.width, dp);
-    __syncthreads();
-    load_rows<kRight<D>, D>(right, n, a.width, keys.wide(),
-                            [&](int64_t j) { return keys(key + j); });
-    __syncthreads();
-    dots<R, D>(q, right, n, a.width, scores);
-    score_tile<R, D>(shape, s, tile.first, key, tile.end, scores, seen);
+    if (needed) tiles.dots(1, 0, n, dp);
+    if constexpr (T::kRights == 1) {
+      __syncthreads();
+      tiles.load_right(1, n, from(keys, key));
+      __syncthreads();
+    }
+    if (!needed) return false;
+    tiles.dots(0, 1, n, scores);
+    block.score(tiles, key, scores, seen);
+    return true;
   }
   // Where the statistics of a line lie.
   __device__ __forceinline__ int64_t line(int64_t i) const {
-    const int64_t at = tile.first + i, share = shape.share();
-    return (s.row + at / share) * shape.heads + group * share + at % share;
+    const int64_t at = block.tile.first + i, share = block.shape.share();
+    return (block.s.row + at / share) * block.shape.heads + block.group * share + at % share;
   }
 };
 
-// A block: the statistics of 16 R lines.
-template <int R, int D>
-__global__ void __launch_bounds__(kAttentionThreads)
-    stats_kernel(AttentionBackward<float> a, AttentionShape shape, const Tile* tiles,
-                 Stats* stats) {
+// A block: the statistics of its lines.
+template <class T>
+__global__ void __launch_bounds__(T::kThreads)
+    stats_kernel(AttentionBackward<float> a, AttentionShape shape, const Tile* all, Stats* stats) {
   DYNAMIC_SHARED(float, shared);
-  const Tile tile = tiles[blockIdx.x];
-  const LineBlock<R, D> block(a, shape, tile, shared);
-  Running<R> softmax;
-  float mean[R];
-  for (int i = 0; i < R; ++i) mean[i] = 0;
-  for (int64_t key = tile.begin; key < tile.end; key += kRight<D>) {
-    float dp[R][kAcross<D>], p[R][kAcross<D>], fade[R];
-    bool seen[R][kAcross<D>];
-    block.tiles_of(key, min(int64_t{kRight<D>}, tile.end - key), dp, p, seen);
+  const Tile tile = all[blockIdx.x];
+  BackwardLines<T> lines(a, shape, tile, shared);
+  Running<T> softmax;
+  float mean[T::kRows];
+  for (int i = 0; i < T::kRows; ++i) mean[i] = 0;
+  for (int64_t key = tile.begin; key < tile.end; key += T::kRight) {
+    typename T::Products dp, p;
+    float fade[T::kRows];
+    bool seen[T::kRows][T::kAcross];
+    if (!lines.products(key, lines.block.keys_from(key), dp, p, seen)) continue;
     softmax.add(p, seen, fade);
 #pragma unroll
-    for (int i = 0; i < R; ++i) {
+    for (int i = 0; i < T::kRows; ++i) {
       float added = 0;
 #pragma unroll
-      for (int j = 0; j < kAcross<D>; ++j) added = fmaf(p[i][j], dp[i][j], added);
-      mean[i] = fmaf(mean[i], fade[i], sum_across(added));
+      for (int j = 0; j < T::kAcross; ++j) added = fmaf(p.at(i, j), dp.at(i, j), added);
+      mean[i] = fmaf(mean[i], fade[i], T::sum_across(added));
     }
   }
-  for (int i = 0; i < R && tile_x() == 0; ++i) {
-    const int64_t line = tile_y() * R + i;
-    if (line >= block.count) continue;
+  for (int i = 0; i < T::kRows && lines.tiles.leads(); ++i) {
+    const int64_t line = lines.tiles.line(i);
+    if (line >= lines.block.count) continue;
     const float inverse = 1 / softmax.sum[i];
-    stats[block.line(line)] = {softmax.top[i], inverse, mean[i] * inverse, 0};
+    stats[lines.line(line)] = {softmax.top[i], inverse, mean[i] * inverse, 0};
   }
 }
 
@@ -330,127 +353,139 @@ __device__ __forceinline__ float score_gradient(const AttentionShape& shape, con
   return p * (dp - line.mean) * shape.slope(score);
 }
 
-// A block: dq of 16 R lines.
-template <int R, int D>
-__global__ void __launch_bounds__(kAttentionThreads)
-    dq_kernel(AttentionBackward<float> a, AttentionShape shape, const Tile* tiles,
+// A block: dq of its lines.
+template <class T>
+__global__ void __launch_bounds__(T::kThreads)
+    dq_kernel(AttentionBackward<float> a, AttentionShape shape, const Tile* all,
               const Stats* stats) {
   DYNAMIC_SHARED(float, shared);
-  const Tile tile = tiles[blockIdx.x];
-  const LineBlock<R, D> block(a, shape, tile, shared);
-  Stats mine[R];
+  const Tile tile = all[blockIdx.x];
+  BackwardLines<T> lines(a, shape, tile, shared);
+  T& tiles = lines.tiles;
+  Stats mine[T::kRows];
 #pragma unroll
-  for (int i = 0; i < R; ++i) {
-    const int64_t line = tile_y() * R + i;
-    mine[i] = line < block.count ? stats[block.line(line)] : Stats{};
+  for (int i = 0; i < T::kRows; ++i) {
+    const int64_t line = tiles.line(i);
+    mine[i] = line < lines.block.count ? stats[lines.line(line)] : Stats{};
   }
-  float sums[R][kColumns<D>];
-  set_zero(sums);
-  for (int64_t key = tile.begin; key < tile.end; key += kRight<D>) {
-    const int64_t n = min(int64_t{kRight<D>}, tile.end - key);
-    float dp[R][kAcross<D>], ds[R][kAcross<D>];
-    bool seen[R][kAcross<D>];
-    block.tiles_of(key, n, dp, ds, seen);
+  typename T::Sums sums;
+  sums.set_zero();
+  for (int64_t key = tile.begin; key < tile.end; key += T::kRight) {
+    const int64_t n = lines.block.keys_from(key);
+    typename T::Products dp, ds;
+    bool seen[T::kRows][T::kAcross];
+    const bool needed = lines.products(key, n, dp, ds, seen);
+    if (needed) {
 #pragma unroll
-    for (int i = 0; i < R; ++i) {
+      for (int i = 0; i < T::kRows; ++i) {
 #pragma unroll
-      for (int j = 0; j < kAcross<D>; ++j) {
-        const float p = expf(ds[i][j] - mine[i].top) * mine[i].inverse;
-        ds[i][j] = seen[i][j] ? score_gradient(shape, mine[i], p, dp[i][j], ds[i][j]) : 0;
+        for (int j = 0; j < T::kAcross; ++j) {
+          float& score = ds.at(i, j);
+          const float p = expf(score - mine[i].top) * mine[i].inverse;
+          score = seen[i][j] ? score_gradient(shape, mine[i], p, dp.at(i, j), score) : 0;
+        }
       }
+      tiles.set_weights(ds);
     }
-    put_weights<R, D>(block.weights, ds);
-    __syncthreads();
-    mix<R, D>(block.weights, block.right, n, sums);
+    if constexpr (T::kWeightsAreShared) __syncthreads();
+    if (needed) tiles.mix(1, n, sums);
   }
-  const Lines<float> dq(a.dq, block.s, shape, block.group);
-  store_rows<R, D>(sums, block.count, a.width, a.scale,
-                   [&](int64_t i) { return dq(tile.first + i); });
+  const Lines<float> dq(a.dq, lines.block.s, shape, lines.block.group);
+  store_rows(tiles, sums, lines.block.count, a.width, a.scale,
+             [&](int64_t i) { return dq(tile.first + i); });
 }
 
-// A block: dk and dv of 16 R own keys of a segment and group, which goes through the lines that see
+// A block: dk and dv of own keys of a segment and group, which goes through the lines that see
 // them, heads and queries in their order.
-template <int R, int D>
-__global__ void __launch_bounds__(kAttentionThreads)
-    dkdv_kernel(AttentionBackward<float> a, AttentionShape shape, const Tile* tiles,
+template <class T>
+__global__ void __launch_bounds__(T::kThreads)
+    dkdv_kernel(AttentionBackward<float> a, AttentionShape shape, const Tile* all,
                 const Stats* stats) {
   DYNAMIC_SHARED(float, shared);
-  float* k = shared;
-  float* v = k + 16 * R * kLine<D>;
-  float* right = v + 16 * R * kLine<D>;
-  float* weights = right + kRight<D> * kLine<D>;
-  const Tile tile = tiles[blockIdx.x];
+  T tiles(shared, 2, a.width, a.bf16);
+  const Tile tile = all[blockIdx.x];
   const Segment<float> s = a.segments[tile.segment];
   const int64_t group = blockIdx.y, share = shape.share();
-  const int64_t count = min(int64_t{16} * R, s.rows - tile.first);
+  const int64_t count = min(int64_t{T::kLines}, s.rows - tile.first);
   const KeyRows keys(s.past_k, a.k, s, shape, group), values(s.past_v, a.v, s, shape, group);
   const Lines<const float> q(a.q, s, shape, group), dz(a.dz, s, shape, group);
   const int64_t first = s.past_rows + tile.first;
-  load_rows<16 * R, D>(k, count, a.width, keys.wide(), [&](int64_t i) { return keys(first + i); });
-  load_rows<16 * R, D>(v, count, a.width, values.wide(),
-                       [&](int64_t i) { return values(first + i); });
-  float dk[R][kColumns<D>], dv[R][kColumns<D>];
-  set_zero(dk);
-  set_zero(dv);
-  for (int64_t line = tile.begin; line < tile.end; line += kRight<D>) {
-    const int64_t n = min(int64_t{kRight<D>}, tile.end - line);
-    const auto load = [&](const Lines<const float>& rows) {
+  tiles.load_left(0, count, from(keys, first));
+  tiles.load_left(1, count, from(values, first));
+  typename T::Sums dk, dv;
+  dk.set_zero();
+  dv.set_zero();
+  for (int64_t line = tile.begin; line < tile.end; line += T::kRight) {
+    const int64_t n = min(int64_t{T::kRight}, tile.end - line);
+    const bool needed =
+        tiles.first_line() < count &&
+        shape.any_sees(s.past_rows + line / share, s.past_rows + (line + n - 1) / share,
+                       first + tiles.first_line(), first + tiles.last_line());
+    // Of the two right sides, those that are not there together follow each other.
+    const auto load = [&](int which, const Lines<const float>& rows) {
+      if (T::kRights > 1) return;
       __syncthreads();
-      load_rows<kRight<D>, D>(right, n, a.width, rows.wide(),
-                              [&](int64_t j) { return rows(line + j); });
+      tiles.load_right(which, n, from(rows, line));
       __syncthreads();
     };
-    float p[R][kAcross<D>], ds[R][kAcross<D>];
-    load(q);
-    dots<R, D>(k, right, n, a.width, ds);
-    load(dz);
-    dots<R, D>(v, right, n, a.width, p);
-#pragma unroll
-    for (int j = 0; j < kAcross<D>; ++j) {
-      const int64_t at = tile_x() + 16 * j, query = (line + at) / share;
-      const Stats of =
-          at < n ? stats[(s.row + query) * shape.heads + group * share + (line + at) % share]
-                 : Stats{};
-#pragma unroll
-      for (int i = 0; i < R; ++i) {
-        const bool seen = at < n && shape.sees(s.past_rows + query, first + tile_y() * R + i);
-        const float dp = p[i][j], score = shape.score(ds[i][j]);
-        p[i][j] = seen ? expf(score - of.top) * of.inverse : 0;
-        ds[i][j] = seen ? score_gradient(shape, of, p[i][j], dp, score) : 0;
-      }
+    if constexpr (T::kRights > 1) {
+      __syncthreads();
+      tiles.load_right(0, n, from(q, line));
+      tiles.load_right(1, n, from(dz, line));
+      __syncthreads();
     }
-    put_weights<R, D>(weights, p);
-    __syncthreads();
-    mix<R, D>(weights, right, n, dv);
-    load(q);
-    put_weights<R, D>(weights, ds);
-    __syncthreads();
-    mix<R, D>(weights, right, n, dk);
+    typename T::Products p, ds;
+    load(0, q);
+    if (needed) tiles.dots(0, 0, n, ds);
+    load(1, dz);
+    if (needed) {
+      tiles.dots(1, 1, n, p);
+#pragma unroll
+      for (int j = 0; j < T::kAcross; ++j) {
+        const int64_t at = tiles.across(j), query = (line + at) / share;
+        const Stats of =
+            at < n ? stats[(s.row + query) * shape.heads + group * share + (line + at) % share]
+                   : Stats{};
+#pragma unroll
+        for (int i = 0; i < T::kRows; ++i) {
+          const bool seen = at < n && shape.sees(s.past_rows + query, first + tiles.line(i));
+          const float dp = p.at(i, j), score = shape.score(ds.at(i, j));
+          p.at(i, j) = seen ? expf(score - of.top) * of.inverse : 0;
+          ds.at(i, j) = seen ? score_gradient(shape, of, p.at(i, j), dp, score) : 0;
+        }
+      }
+      tiles.set_weights(p);
+    }
+    if constexpr (T::kWeightsAreShared) __syncthreads();
+    if (needed) tiles.mix(1, n, dv);
+    load(0, q);
+    if (needed) tiles.set_weights(ds);
+    if constexpr (T::kWeightsAreShared) __syncthreads();
+    if (needed) tiles.mix(0, n, dk);
   }
   const auto row = [&](const Mat<float>& m) {
     float* rows = m.row(s.row + tile.first) + group * shape.width;
     return [rows, stride = m.stride](int64_t i) { return rows + i * stride; };
   };
-  store_rows<R, D>(dk, count, a.width, a.scale, row(a.dk));
-  store_rows<R, D>(dv, count, a.width, 1, row(a.dv));
+  store_rows(tiles, dk, count, a.width, a.scale, row(a.dk));
+  store_rows(tiles, dv, count, a.width, 1, row(a.dv));
 }
 
 void attention_backward_impl(Queue& queue, const AttentionBackward<float>& a) {
   const AttentionShape shape = shape_of(a);
-  const AttentionBackward<float> there = with_segments_there(queue, a);
   const int64_t lines = most_lines(shape, a.segments, a.segment_count);
   if (lines == 0) return;
+  const AttentionBackward<float> there = with_segments_there(queue, a);
   auto* stats = queue.scratch<Stats>(a.q.rows * a.heads);
-  const auto run = [&]<int R, int D>(Size<R, D>) {
-    const auto tiles = line_tiles(shape, a.segments, a.segment_count, 16 * R, false);
+  visit_tiles<2>(a.width, a.bf16, lines, [&]<class T>(Is<T>) {
+    const auto tiles = line_tiles<T>(shape, a.segments, a.segment_count, false);
     const Tile* line_work = upload(queue, tiles);
-    LAUNCH_TILES((stats_kernel<R, D>), 2, tiles, there, shape, line_work, stats);
-    LAUNCH_TILES((dq_kernel<R, D>), 2, tiles, there, shape, line_work, stats);
-    const auto own = key_tiles(shape, a.segments, a.segment_count, 16 * R, false);
+    LAUNCH_TILES(T, (stats_kernel<T>), 2, tiles, there, shape, line_work, stats);
+    LAUNCH_TILES(T, (dq_kernel<T>), 2, tiles, there, shape, line_work, stats);
+    const auto own = key_tiles<T>(shape, a.segments, a.segment_count, false);
     const Tile* key_work = upload(queue, own);
-    LAUNCH_TILES((dkdv_kernel<R, D>), 2, own, there, shape, key_work, stats);
-  };
-  visit_size(a.width, lines, run);
+    LAUNCH_TILES(T, (dkdv_kernel<T>), 2, own, there, shape, key_work, stats);
+  });
 }
 
 }  // namespace

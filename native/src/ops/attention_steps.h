@@ -5,6 +5,7 @@ namespace keyheads::ops {
 
 // Attention in three steps, for when a hook looks between them; equal bits to the fused op. A
 // pattern buffer holds, per segment with n rows, [heads, n, past_rows + n] at its pattern offset.
+// `bf16` is that of the fused op.
 template <class T>
 struct AttentionScores {
   T* scores;  // pattern buffer  =, -inf where a query does not see a key
@@ -16,6 +17,7 @@ struct AttentionScores {
   T scale;
   T cap = 0;           // 0: none
   int64_t window = 0;  // 0: no limit
+  bool bf16 = false;
 };
 // Softmax of every row of scores (-inf becomes 0). In place allowed.
 template <class T>
@@ -37,6 +39,7 @@ struct AttentionMix {
   const int64_t* pattern_offsets;  // host
   int64_t segment_count;
   int64_t heads, groups, width;
+  bool bf16 = false;
 };
 // dpattern = dz . v;  dv = pattern^T dz summed over the group's heads
 template <class T>
@@ -49,6 +52,7 @@ struct AttentionMixBackward {
   const int64_t* pattern_offsets;  // host
   int64_t segment_count;
   int64_t heads, groups, width;
+  bool bf16 = false;
 };
 // dscores = pattern * (dpattern - sum(pattern * dpattern))
 template <class T>
@@ -76,6 +80,7 @@ struct AttentionScoresBackward {
   T scale;
   T cap = 0;           // 0: none
   int64_t window = 0;  // 0: no limit
+  bool bf16 = false;
 };
 
 DECLARE_OP(attention_scores, AttentionScores)

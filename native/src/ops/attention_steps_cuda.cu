@@ -1,4 +1,4 @@
-#include "cuda/attention.h"
+#include "cuda/attention_sizes.h"
 #include "ops/attention_steps.h"
 
 namespace keyheads::ops {
@@ -44,47 +44,46 @@ struct Steps {
   const Segment<float>* segments;
   const int64_t* offsets;
   const Tile* tiles;
+  bool bf16;
 };
 
-// A block: the products of 16 R lines of `left` with kRight keys (or values), to a pattern buffer.
-// Of its tile, begin and end are those of the keys. Past rows are those of keys or of values.
-template <int R, int D, class Make>
-__global__ void __launch_bounds__(kAttentionThreads)
+// A block: the products of lines of `left` with a right tile of keys (or values), to a pattern
+// buffer. Of its tile, begin and end are those of the keys. Past rows are those of keys or of
+// values.
+template <class T, class Make>
+__global__ void __launch_bounds__(T::kThreads)
     line_products_kernel(Steps a, float* to, Mat<const float> left_rows, Mat<const float> own,
                          bool values, Make make) {
   DYNAMIC_SHARED(float, shared);
-  float* left = shared;
-  float* right = left + 16 * R * kLine<D>;
+  T tiles(shared, 1, a.shape.width, a.bf16);
   const Tile tile = a.tiles[blockIdx.x];
   const Pattern pattern(a.segments, a.offsets, a.shape, tile.segment);
-  const int64_t count = min(int64_t{16} * R, pattern.lines() - tile.first);
+  const int64_t count = min(int64_t{T::kLines}, pattern.lines() - tile.first);
   const int64_t n = tile.end - tile.begin;
-  float products[R][kAcross<D>];
-  const bool needed =
-      !Make::kSkipsUnseen || (tile.begin <= pattern.query(tile.first + count - 1) &&
-                              tile.end > a.shape.first_key(pattern.query(tile.first)));
+  typename T::Products products;
+  const bool needed = !Make::kSkipsUnseen || a.shape.any_sees(pattern.query(tile.first),
+                                                              pattern.query(tile.first + count - 1),
+                                                              tile.begin, tile.end - 1);
   if (needed) {
     const Lines<const float> lines(left_rows, pattern.s, a.shape, pattern.group);
     const KeyRows keys(values ? pattern.s.past_v : pattern.s.past_k, own, pattern.s, a.shape,
                        pattern.group);
-    load_rows<16 * R, D>(left, count, a.shape.width, lines.wide(),
-                         [&](int64_t i) { return lines(tile.first + i); });
-    load_rows<kRight<D>, D>(right, n, a.shape.width, keys.wide(),
-                            [&](int64_t j) { return keys(tile.begin + j); });
+    tiles.load_left(0, count, from(lines, tile.first));
+    tiles.load_right(0, n, from(keys, tile.begin));
     __syncthreads();
-    dots<R, D>(left, right, n, a.shape.width, products);
+    tiles.dots(0, 0, n, products);
   } else {
-    set_zero(products);
+    products.set_zero();
   }
 #pragma unroll
-  for (int i = 0; i < R; ++i) {
-    const int64_t line = tile_y() * R + i;
+  for (int i = 0; i < T::kRows; ++i) {
+    const int64_t line = tiles.line(i);
     if (line >= count) continue;
     const int64_t row = pattern.row(tile.first + line), query = pattern.query(tile.first + line);
 #pragma unroll
-    for (int j = 0; j < kAcross<D>; ++j) {
-      const int64_t key = tile.begin + tile_x() + 16 * j;
-      if (key < tile.end) to[row + key] = make(query, key, products[i][j]);
+    for (int j = 0; j < T::kAcross; ++j) {
+      const int64_t key = tile.begin + tiles.across(j);
+      if (key < tile.end) to[row + key] = make(query, key, products.at(i, j));
     }
   }
 }
@@ -111,121 +110,112 @@ __device__ __forceinline__ bool any_in_block(bool here) {
   return cuda::block_max(here ? 1 : 0) != 0;
 }
 
-// A block: 16 R lines of `to` = factor * weights . keys (or values), keys ascending.
-template <int R, int D, class Weights>
-__global__ void __launch_bounds__(kAttentionThreads)
+// A block: lines of `to` = factor * weights . keys (or values), keys ascending.
+template <class T, class Weights>
+__global__ void __launch_bounds__(T::kThreads)
     line_sums_kernel(Steps a, Mat<float> to, Mat<const float> own, bool values, float factor,
                      Weights weight) {
   DYNAMIC_SHARED(float, shared);
-  float* right = shared;
-  float* weights = right + kRight<D> * kLine<D>;
+  T tiles(shared, 0, a.shape.width, a.bf16);
   const Tile tile = a.tiles[blockIdx.x];
   const Pattern pattern(a.segments, a.offsets, a.shape, tile.segment);
-  const int64_t count = min(int64_t{16} * R, pattern.lines() - tile.first);
+  const int64_t count = min(int64_t{T::kLines}, pattern.lines() - tile.first);
   const KeyRows keys(values ? pattern.s.past_v : pattern.s.past_k, own, pattern.s, a.shape,
                      pattern.group);
-  float sums[R][kColumns<D>];
-  set_zero(sums);
-  for (int64_t key = tile.begin; key < tile.end; key += kRight<D>) {
-    const int64_t n = min(int64_t{kRight<D>}, tile.end - key);
+  typename T::Sums sums;
+  sums.set_zero();
+  for (int64_t key = tile.begin; key < tile.end; key += T::kRight) {
+    const int64_t n = min(int64_t{T::kRight}, tile.end - key);
     __syncthreads();  // nobody reads the tile before any more
-    bool any = false;
-    for (int e = static_cast<int>(threadIdx.x); e < 16 * R * kRight<D>; e += kAttentionThreads) {
-      const int64_t i = e / kRight<D>, j = e % kRight<D>, line = tile.first + i;
-      const float w = i < count && j < n
-                          ? weight(pattern.row(line) + key + j, pattern.query(line), key + j)
-                          : 0;
-      weights[i * kWeightLine<D> + j] = w;
-      any = any || w != 0;
-    }
+    const bool any = tiles.template gather_weights<false>([&](int64_t i, int64_t j) {
+      const int64_t line = tile.first + i;
+      return i < count && j < n ? weight(pattern.row(line) + key + j, pattern.query(line), key + j)
+                                : 0;
+    });
     if (Weights::kMayBeZero && !any_in_block(any)) continue;
-    load_rows<kRight<D>, D>(right, n, a.shape.width, keys.wide(),
-                            [&](int64_t j) { return keys(key + j); });
+    tiles.load_right(0, n, from(keys, key));
     __syncthreads();
-    mix<R, D>(weights, right, n, sums);
+    tiles.mix(0, n, sums);
   }
   const Lines<float> rows(to, pattern.s, a.shape, pattern.group);
-  store_rows<R, D>(sums, count, a.shape.width, factor,
-                   [&](int64_t i) { return rows(tile.first + i); });
+  store_rows(tiles, sums, count, a.shape.width, factor,
+             [&](int64_t i) { return rows(tile.first + i); });
 }
 
-// A block: 16 R own keys (or values) of `to` = factor * weights^T . lines, lines ascending.
-template <int R, int D, class Weights>
-__global__ void __launch_bounds__(kAttentionThreads)
+// A block: own keys (or values) of `to` = factor * weights^T . lines, lines ascending.
+template <class T, class Weights>
+__global__ void __launch_bounds__(T::kThreads)
     key_sums_kernel(Steps a, Mat<float> to, Mat<const float> line_rows, float factor,
                     Weights weight) {
   DYNAMIC_SHARED(float, shared);
-  float* right = shared;
-  float* weights = right + kRight<D> * kLine<D>;
+  T tiles(shared, 0, a.shape.width, a.bf16);
   const Tile tile = a.tiles[blockIdx.x];
   const Pattern pattern(a.segments, a.offsets, a.shape, tile.segment);
-  const int64_t count = min(int64_t{16} * R, pattern.s.rows - tile.first);
+  const int64_t count = min(int64_t{T::kLines}, pattern.s.rows - tile.first);
   const int64_t first = pattern.s.past_rows + tile.first;
   const Lines<const float> lines(line_rows, pattern.s, a.shape, pattern.group);
-  float sums[R][kColumns<D>];
-  set_zero(sums);
-  for (int64_t line = tile.begin; line < tile.end; line += kRight<D>) {
-    const int64_t n = min(int64_t{kRight<D>}, tile.end - line);
+  typename T::Sums sums;
+  sums.set_zero();
+  for (int64_t line = tile.begin; line < tile.end; line += T::kRight) {
+    const int64_t n = min(int64_t{T::kRight}, tile.end - line);
     __syncthreads();
-    bool any = false;
-    for (int e = static_cast<int>(threadIdx.x); e < 16 * R * kRight<D>; e += kAttentionThreads) {
-      const int64_t i = e % (16 * R), j = e / (16 * R);  // neighbours are keys, as in the buffer
-      const float w = i < count && j < n ? weight(pattern.row(line + j) + first + i,
-                                                  pattern.query(line + j), first + i)
-                                         : 0;
-      weights[i * kWeightLine<D> + j] = w;
-      any = any || w != 0;
-    }
+    // neighbours in the buffer are keys, which are the left rows here
+    const bool any = tiles.template gather_weights<true>([&](int64_t i, int64_t j) {
+      return i < count && j < n
+                 ? weight(pattern.row(line + j) + first + i, pattern.query(line + j), first + i)
+                 : 0;
+    });
     if (Weights::kMayBeZero && !any_in_block(any)) continue;
-    load_rows<kRight<D>, D>(right, n, a.shape.width, lines.wide(),
-                            [&](int64_t j) { return lines(line + j); });
+    tiles.load_right(0, n, from(lines, line));
     __syncthreads();
-    mix<R, D>(weights, right, n, sums);
+    tiles.mix(0, n, sums);
   }
   float* rows = to.row(pattern.s.row + tile.first) + pattern.group * a.shape.width;
-  store_rows<R, D>(sums, count, a.shape.width, factor,
-                   [&](int64_t i) { return rows + i * to.stride; });
+  store_rows(tiles, sums, count, a.shape.width, factor,
+             [&](int64_t i) { return rows + i * to.stride; });
 }
 
 // A call's segments and offsets on the device, the tiles to come.
 template <class Args>
 Steps steps_of(Queue& queue, const Args& a, const AttentionShape& shape) {
   return {shape, queue.upload(a.segments, a.segment_count),
-          queue.upload(a.pattern_offsets, a.segment_count), nullptr};
+          queue.upload(a.pattern_offsets, a.segment_count), nullptr, a.bf16};
 }
 Steps with(Queue& queue, Steps steps, const std::vector<Tile>& tiles) {
   steps.tiles = queue.upload(tiles.data(), static_cast<int64_t>(tiles.size()));
   return steps;
 }
 
-// Tiles of lines, one for every kRight keys of the segment.
+// Tiles of lines, one for every right tile of the segment's keys.
+template <class T>
 std::vector<Tile> product_tiles(const AttentionShape& shape, const Segment<float>* segments,
-                                int64_t count, int64_t lines, int64_t keys) {
+                                int64_t count) {
   std::vector<Tile> tiles;
-  for (const Tile& tile : line_tiles(shape, segments, count, lines, true)) {
-    for (int64_t key = 0; key < tile.end; key += keys) {
+  for (const Tile& tile : line_tiles<T>(shape, segments, count, true)) {
+    for (int64_t key = 0; key < tile.end; key += T::kRight) {
       Tile piece = tile;
       piece.begin = key;
-      piece.end = std::min(tile.end, key + keys);
+      piece.end = std::min(tile.end, key + T::kRight);
       tiles.push_back(piece);
     }
   }
   return tiles;
 }
 
-// f(Size<R, D>()) for a call, unless it has no rows.
+// f(Is<T>()) for a call, unless it has no rows.
 template <class Args, class F>
 void for_call(const Args& a, const AttentionShape& shape, const F& f) {
-  if (most_lines(shape, a.segments, a.segment_count) > 0) visit_size(a.width, f);
+  const int64_t lines = most_lines(shape, a.segments, a.segment_count);
+  if (lines > 0) visit_tiles<1>(a.width, a.bf16, lines, f);
 }
 
 void attention_scores_impl(Queue& queue, const AttentionScores<float>& a) {
   const AttentionShape shape{a.heads, a.groups, a.width, a.scale, a.cap, a.window};
   const Steps steps = steps_of(queue, a, shape);
-  for_call(a, shape, [&]<int R, int D>(Size<R, D>) {
-    const auto tiles = product_tiles(shape, a.segments, a.segment_count, 16 * R, kRight<D>);
+  for_call(a, shape, [&]<class T>(Is<T>) {
+    const auto tiles = product_tiles<T>(shape, a.segments, a.segment_count);
     const Steps there = with(queue, steps, tiles);
-    LAUNCH_TILES((line_products_kernel<R, D, ToScores>), 1, tiles, there, a.scores, a.q, a.k, false,
+    LAUNCH_TILES(T, (line_products_kernel<T, ToScores>), 1, tiles, there, a.scores, a.q, a.k, false,
                  ToScores{shape});
   });
 }
@@ -233,10 +223,10 @@ void attention_scores_impl(Queue& queue, const AttentionScores<float>& a) {
 void attention_mix_impl(Queue& queue, const AttentionMix<float>& a) {
   const AttentionShape shape{a.heads, a.groups, a.width, 1, 0, 0};
   const Steps steps = steps_of(queue, a, shape);
-  for_call(a, shape, [&]<int R, int D>(Size<R, D>) {
-    const auto tiles = line_tiles(shape, a.segments, a.segment_count, 16 * R, true);
+  for_call(a, shape, [&]<class T>(Is<T>) {
+    const auto tiles = line_tiles<T>(shape, a.segments, a.segment_count, true);
     const Steps there = with(queue, steps, tiles);
-    LAUNCH_TILES((line_sums_kernel<R, D, Entries>), 0, tiles, there, a.z, a.v, true, 1.0f,
+    LAUNCH_TILES(T, (line_sums_kernel<T, Entries>), 0, tiles, there, a.z, a.v, true, 1.0f,
                  Entries{a.pattern});
   });
 }
@@ -244,14 +234,14 @@ void attention_mix_impl(Queue& queue, const AttentionMix<float>& a) {
 void attention_mix_backward_impl(Queue& queue, const AttentionMixBackward<float>& a) {
   const AttentionShape shape{a.heads, a.groups, a.width, 1, 0, 0};
   const Steps steps = steps_of(queue, a, shape);
-  for_call(a, shape, [&]<int R, int D>(Size<R, D>) {
-    const auto tiles = product_tiles(shape, a.segments, a.segment_count, 16 * R, kRight<D>);
+  for_call(a, shape, [&]<class T>(Is<T>) {
+    const auto tiles = product_tiles<T>(shape, a.segments, a.segment_count);
     const Steps there = with(queue, steps, tiles);
-    LAUNCH_TILES((line_products_kernel<R, D, AsItIs>), 1, tiles, there, a.dpattern, a.dz, a.v, true,
+    LAUNCH_TILES(T, (line_products_kernel<T, AsItIs>), 1, tiles, there, a.dpattern, a.dz, a.v, true,
                  AsItIs{});
-    const auto own = key_tiles(shape, a.segments, a.segment_count, 16 * R, true);
+    const auto own = key_tiles<T>(shape, a.segments, a.segment_count, true);
     const Steps keys = with(queue, steps, own);
-    LAUNCH_TILES((key_sums_kernel<R, D, Entries>), 0, own, keys, a.dv, a.dz, 1.0f,
+    LAUNCH_TILES(T, (key_sums_kernel<T, Entries>), 0, own, keys, a.dv, a.dz, 1.0f,
                  Entries{a.pattern});
   });
 }
@@ -260,14 +250,14 @@ void attention_scores_backward_impl(Queue& queue, const AttentionScoresBackward<
   const AttentionShape shape{a.heads, a.groups, a.width, a.scale, a.cap, a.window};
   const Steps steps = steps_of(queue, a, shape);
   const ScoreGradients weights{shape, a.dscores, a.scores};
-  for_call(a, shape, [&]<int R, int D>(Size<R, D>) {
-    const auto tiles = line_tiles(shape, a.segments, a.segment_count, 16 * R, false);
+  for_call(a, shape, [&]<class T>(Is<T>) {
+    const auto tiles = line_tiles<T>(shape, a.segments, a.segment_count, false);
     const Steps there = with(queue, steps, tiles);
-    LAUNCH_TILES((line_sums_kernel<R, D, ScoreGradients>), 0, tiles, there, a.dq, a.k, false,
+    LAUNCH_TILES(T, (line_sums_kernel<T, ScoreGradients>), 0, tiles, there, a.dq, a.k, false,
                  a.scale, weights);
-    const auto own = key_tiles(shape, a.segments, a.segment_count, 16 * R, false);
+    const auto own = key_tiles<T>(shape, a.segments, a.segment_count, false);
     const Steps keys = with(queue, steps, own);
-    LAUNCH_TILES((key_sums_kernel<R, D, ScoreGradients>), 0, own, keys, a.dk, a.q, a.scale,
+    LAUNCH_TILES(T, (key_sums_kernel<T, ScoreGradients>), 0, own, keys, a.dk, a.q, a.scale,
                  weights);
   });
 }

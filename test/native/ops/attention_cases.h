@@ -28,8 +28,9 @@ inline Shape attention_shape(Random& random) {
   return s;
 }
 
-// Shapes at and around the widths of vectors and blocks, and drawn ones.
-inline std::vector<Shape> attention_shapes() {
+// Shapes at and around the widths of vectors and blocks, and drawn ones; or only a few.
+inline std::vector<Shape> attention_shapes(bool few = false) {
+  if (few) return {{2, 1, 17, 0, 0, 0, 5, 9}, {4, 2, 33, 8, 3, 7, 40}};
   std::vector<Shape> shapes = {{1, 1, 1, 0, 0, 0, 1},
                                {2, 2, 8, 0, 0, 0, 1},
                                {2, 1, 15, 0, 0, 0, 3, 1},
@@ -65,10 +66,16 @@ inline std::vector<Shape> attention_shapes() {
 }
 
 // For devices: every width of tiles, several of them, and keys that several blocks share.
-inline std::vector<Shape> attention_device_shapes() {
-  return {{2, 1, 200, 0, 0, 0, 41, 3},   {2, 2, 256, 5, 3, 3, 9},
-          {4, 2, 128, 0, 0, 0, 70, 129}, {8, 2, 64, 0, 0, 1500, 1, 1},
-          {3, 1, 40, 0, 2, 1100, 2, 20}, {1, 1, 36, 600, 0, 700, 40}};
+// With `all`, the others too.
+inline std::vector<Shape> attention_device_shapes(bool all = false) {
+  std::vector<Shape> shapes = {{2, 1, 200, 0, 0, 0, 41, 3},    {2, 2, 256, 5, 3, 3, 9},
+                               {4, 2, 128, 0, 0, 0, 70, 129},  {8, 2, 64, 0, 0, 1500, 1, 1},
+                               {3, 1, 40, 0, 2, 1100, 2, 20},  {1, 1, 36, 600, 0, 700, 40},
+                               {2, 1, 64, 70, 0, 600, 3, 200}, {2, 2, 96, 0, 0, 600, 17, 2, 66}};
+  if (all) {
+    for (const Shape& shape : attention_shapes()) shapes.push_back(shape);
+  }
+  return shapes;
 }
 
 inline int64_t rows_of(const Shape& s) {

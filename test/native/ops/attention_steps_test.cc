@@ -7,18 +7,22 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-struct ScoresCase {
-  const char* name = "attention_scores";
+// As in the fused op, with bf16 = true a device has nothing to round of what it rounds.
+template <bool bf16>
+struct ScoresOf {
+  const char* name = bf16 ? "attention_scores_bf16" : "attention_scores";
   double tolerance = 3e-6;
-  std::vector<Shape> shapes() const { return attention_shapes(); }
-  std::vector<Shape> device_shapes() const { return attention_device_shapes(); }
+  double tolerance_on_device() const { return bf16 ? 5e-5 : tolerance; }  // weights have 16 bits
+  std::vector<Shape> shapes() const { return attention_shapes(bf16); }
+  std::vector<Shape> device_shapes() const { return attention_device_shapes(bf16); }
   Shape random_shape(Random& random) const { return attention_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
+    b.out("scores", 1, pattern_size(s));
+    b.bf16 = bf16;
     b.in("q", rows_of(s), s[0] * s[2]);
     b.in("k", rows_of(s), s[1] * s[2]);
     declare_past(s, b);
-    b.out("scores", 1, pattern_size(s));
     for (const char* name : {"q", "k"}) b.gradient(Role::sets, name);
   }
   template <class T>
@@ -35,7 +39,8 @@ struct ScoresCase {
                                                        .width = s[2],
                                                        .scale = static_cast<T>(scale_of(s)),
                                                        .cap = static_cast<T>(cap_of(s)),
-                                                       .window = s[3]});
+                                                       .window = s[3],
+                                                       .bf16 = bf16});
   }
   template <class T>
   void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
@@ -55,7 +60,8 @@ struct ScoresCase {
                                              .width = s[2],
                                              .scale = static_cast<T>(scale_of(s)),
                                              .cap = static_cast<T>(cap_of(s)),
-                                             .window = s[3]});
+                                             .window = s[3],
+                                             .bf16 = bf16});
   }
   void reference(const Shape& s, Buffers<double>& b) const {
     const Mat<double> q = b["q"];
@@ -149,12 +155,13 @@ struct SoftmaxCase {
 
 // With every = true, the pattern has weights on keys that the queries do not see, as a hook may
 // leave it.
-template <bool every>
+template <bool every, bool bf16>
 struct MixOf {
-  const char* name = every ? "attention_mix_edited" : "attention_mix";
+  const char* name = bf16 ? "attention_mix_bf16" : every ? "attention_mix_edited" : "attention_mix";
   double tolerance = 3e-6;
-  std::vector<Shape> shapes() const { return attention_shapes(); }
-  std::vector<Shape> device_shapes() const { return attention_device_shapes(); }
+  double tolerance_on_device() const { return bf16 ? 5e-5 : tolerance; }  // weights have 16 bits
+  std::vector<Shape> shapes() const { return attention_shapes(bf16); }
+  std::vector<Shape> device_shapes() const { return attention_device_shapes(bf16); }
   Shape random_shape(Random& random) const { return attention_shape(random); }
   template <class T>
   void declare(const Shape& s, Buffers<T>& b) const {
@@ -163,6 +170,7 @@ struct MixOf {
     b.in("pattern", 1, pattern_size(s), [&](int64_t, int64_t c) {
       return every || seen[static_cast<size_t>(c)] ? random.uniform() : 0.0;
     });
+    b.bf16 = bf16;
     b.in("v", rows_of(s), s[1] * s[2]);
     declare_past(s, b);
     b.out("z", rows_of(s), s[0] * s[2]);
@@ -179,7 +187,8 @@ struct MixOf {
                                                  .segment_count = layout.count(),
                                                  .heads = s[0],
                                                  .groups = s[1],
-                                                 .width = s[2]});
+                                                 .width = s[2],
+                                                 .bf16 = bf16});
   }
   template <class T>
   void backward(Context& ctx, const Shape& s, Buffers<T>& b) const {
@@ -195,7 +204,8 @@ struct MixOf {
                                           .segment_count = layout.count(),
                                           .heads = s[0],
                                           .groups = s[1],
-                                          .width = s[2]});
+                                          .width = s[2],
+                                          .bf16 = bf16});
   }
   void reference(const Shape& s, Buffers<double>& b) const {
     const double* pattern = b.ptr("pattern");
@@ -212,13 +222,13 @@ struct MixOf {
     });
   }
 };
-using MixCase = MixOf<false>;
-using EditedMixCase = MixOf<true>;
 
-REGISTER_OP(ScoresCase)
+REGISTER_OP(ScoresOf<false>)
+REGISTER_OP(ScoresOf<true>)
 REGISTER_OP(SoftmaxCase)
-REGISTER_OP(MixCase)
-REGISTER_OP(EditedMixCase)
+REGISTER_OP(MixOf<false, false>)
+REGISTER_OP(MixOf<true, false>)
+REGISTER_OP(MixOf<true, true>)
 
 }  // namespace
 }  // namespace keyheads::test
