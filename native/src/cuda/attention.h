@@ -45,8 +45,25 @@ struct AttentionShape {
   int64_t heads, groups, width;
   float scale, cap;
   int64_t window;
+  uint32_t share;  // query heads that read the same keys
 
-  __host__ __device__ int64_t share() const { return heads / groups; }
+  AttentionShape(int64_t all_heads, int64_t key_groups, int64_t head_width, float factor = 1,
+                 float score_cap = 0, int64_t keys_seen = 0)
+      : heads(all_heads),
+        groups(key_groups),
+        width(head_width),
+        scale(factor),
+        cap(score_cap),
+        window(keys_seen),
+        share(static_cast<uint32_t>(all_heads / key_groups)) {}
+
+  // Of a line of a segment, which are fewer than 2^32: GPUs divide 64 bits slowly.
+  __host__ __device__ int64_t query_of(int64_t line) const {
+    return static_cast<uint32_t>(line) / share;
+  }
+  __host__ __device__ int64_t head_in_group(int64_t line) const {
+    return static_cast<uint32_t>(line) % share;
+  }
   __host__ __device__ int64_t first_key(int64_t query) const {
     return window > 0 && query + 1 > window ? query + 1 - window : 0;
   }
@@ -73,16 +90,18 @@ struct AttentionShape {
 template <class T>
 struct Lines {
   T* data;  // of the segment's first row and the group's first head
-  int64_t stride, share, width;
+  int64_t stride, width;
+  uint32_t share;
 
   __device__ Lines(const Mat<T>& m, const Segment<float>& s, const AttentionShape& shape,
                    int64_t group)
-      : data(m.row(s.row) + group * shape.share() * shape.width),
+      : data(m.row(s.row) + group * shape.share * shape.width),
         stride(m.stride),
-        share(shape.share()),
-        width(shape.width) {}
+        width(shape.width),
+        share(shape.share) {}
   __device__ T* operator()(int64_t line) const {
-    return data + line / share * stride + line % share * width;
+    const auto at = static_cast<uint32_t>(line);
+    return data + at / share * stride + at % share * width;
   }
   __device__ bool wide() const {
     return cuda::rows_are_wide(data, stride * 4) && (width % 4 == 0 || share == 1);
@@ -164,8 +183,8 @@ struct Tile {
 // The keys that lines first .. first + count - 1 of a segment see, from a multiple of `step` on.
 inline void seen_by(const AttentionShape& shape, const Segment<float>& s, int64_t first,
                     int64_t count, int64_t step, int64_t& begin, int64_t& end) {
-  begin = shape.first_key(s.past_rows + first / shape.share()) / step * step;
-  end = s.past_rows + (first + count - 1) / shape.share() + 1;
+  begin = shape.first_key(s.past_rows + shape.query_of(first)) / step * step;
+  end = s.past_rows + shape.query_of(first + count - 1) + 1;
 }
 
 // Tiles of T::kLines lines with the keys that they see, or all keys.
@@ -176,7 +195,7 @@ std::vector<Tile> line_tiles(const AttentionShape& shape, const Segment<float>* 
   std::vector<Tile> tiles;
   for (int64_t i = 0; i < count; ++i) {
     const Segment<float>& s = segments[i];
-    const int64_t n = s.rows * shape.share();
+    const int64_t n = s.rows * shape.share;
     // the longest first, which are the last
     for (int64_t t = (n + lines - 1) / lines - 1; t >= 0; --t) {
       Tile tile{i, t * lines, 0, s.past_rows + s.rows, -1};
@@ -204,8 +223,8 @@ std::vector<Tile> key_tiles(const AttentionShape& shape, const Segment<float>* s
         tile.begin = key;
         if (shape.window > 0) tile.end = std::min(s.rows, key + keys - 1 + shape.window);
       }
-      tile.begin = tile.begin * shape.share() / T::kRight * T::kRight;
-      tile.end *= shape.share();
+      tile.begin = tile.begin * shape.share / T::kRight * T::kRight;
+      tile.end *= shape.share;
       tiles.push_back(tile);
     }
   }
@@ -215,7 +234,7 @@ std::vector<Tile> key_tiles(const AttentionShape& shape, const Segment<float>* s
 inline int64_t most_lines(const AttentionShape& shape, const Segment<float>* segments,
                           int64_t count) {
   int64_t most = 0;
-  for (int64_t i = 0; i < count; ++i) most = std::max(most, segments[i].rows * shape.share());
+  for (int64_t i = 0; i < count; ++i) most = std::max(most, segments[i].rows * shape.share);
   return most;
 }
 

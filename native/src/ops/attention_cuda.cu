@@ -68,10 +68,10 @@ struct LineBlock {
         tile(mine),
         s(segments[mine.segment]),
         group(blockIdx.y),
-        count(min(int64_t{T::kLines}, s.rows * sizes.share() - mine.first)) {}
+        count(min(int64_t{T::kLines}, s.rows * sizes.share - mine.first)) {}
 
   __device__ int64_t query(int64_t line) const {
-    return s.past_rows + (tile.first + line) / shape.share();
+    return s.past_rows + shape.query_of(tile.first + line);
   }
   // How many keys the right tile from `key` on has.
   __device__ int64_t keys_from(int64_t key) const {
@@ -170,7 +170,7 @@ __global__ void join_kernel(Attention<float> a, AttentionShape shape, const Tile
   const Tile tile = tiles[blockIdx.x];
   const Segment<float> s = a.segments[tile.segment];
   const int64_t group = blockIdx.y;
-  const int64_t count = min(lines, s.rows * shape.share() - tile.first);
+  const int64_t count = min(lines, s.rows * shape.share - tile.first);
   const Lines<float> z(a.z, s, shape, group);
   for (int64_t i = threadIdx.x / 32; i < count; i += kJoinThreads / 32) {
     const auto at = [&](int64_t part) { return (part * gridDim.y + group) * lines + i; };
@@ -206,7 +206,7 @@ std::vector<Tile> split_keys(const AttentionShape& shape, const Segment<float>* 
   std::vector<Tile> pieces, joins;
   int64_t parts = 0;
   for (const Tile& tile : tiles) {
-    if (segments[tile.segment].rows * shape.share() > kFewLines ||
+    if (segments[tile.segment].rows * shape.share > kFewLines ||
         tile.end - tile.begin <= 2 * kKeysOfPart) {
       pieces.push_back(tile);
       continue;
@@ -265,6 +265,11 @@ void attention_impl(Queue& queue, const Attention<float>& a) {
 struct Stats {
   float top, inverse, mean, unused;
 };
+__device__ __forceinline__ int64_t stat_of(const AttentionShape& shape, const Segment<float>& s,
+                                           int64_t group, int64_t line) {
+  return (s.row + shape.query_of(line)) * shape.heads + group * shape.share +
+         shape.head_in_group(line);
+}
 
 // A block's lines with q and dz on the left; values, then keys, on the right.
 template <class T>
@@ -308,10 +313,8 @@ struct BackwardLines {
     block.score(tiles, key, scores, seen);
     return true;
   }
-  // Where the statistics of a line lie.
   __device__ __forceinline__ int64_t line(int64_t i) const {
-    const int64_t at = block.tile.first + i, share = block.shape.share();
-    return (block.s.row + at / share) * block.shape.heads + block.group * share + at % share;
+    return stat_of(block.shape, block.s, block.group, block.tile.first + i);
   }
 };
 
@@ -405,7 +408,7 @@ __global__ void __launch_bounds__(T::kThreads)
   T tiles(shared, 2, a.width, a.bf16);
   const Tile tile = all[blockIdx.x];
   const Segment<float> s = a.segments[tile.segment];
-  const int64_t group = blockIdx.y, share = shape.share();
+  const int64_t group = blockIdx.y;
   const int64_t count = min(int64_t{T::kLines}, s.rows - tile.first);
   const KeyRows keys(s.past_k, a.k, s, shape, group), values(s.past_v, a.v, s, shape, group);
   const Lines<const float> q(a.q, s, shape, group), dz(a.dz, s, shape, group);
@@ -417,10 +420,10 @@ __global__ void __launch_bounds__(T::kThreads)
   dv.set_zero();
   for (int64_t line = tile.begin; line < tile.end; line += T::kRight) {
     const int64_t n = min(int64_t{T::kRight}, tile.end - line);
-    const bool needed =
-        tiles.first_line() < count &&
-        shape.any_sees(s.past_rows + line / share, s.past_rows + (line + n - 1) / share,
-                       first + tiles.first_line(), first + tiles.last_line());
+    const bool needed = tiles.first_line() < count &&
+                        shape.any_sees(s.past_rows + shape.query_of(line),
+                                       s.past_rows + shape.query_of(line + n - 1),
+                                       first + tiles.first_line(), first + tiles.last_line());
     // Of the two right sides, those that are not there together follow each other.
     const auto load = [&](int which, const Lines<const float>& rows) {
       if (T::kRights > 1) return;
@@ -442,10 +445,8 @@ __global__ void __launch_bounds__(T::kThreads)
       tiles.dots(1, 1, n, p);
 #pragma unroll
       for (int j = 0; j < T::kAcross; ++j) {
-        const int64_t at = tiles.across(j), query = (line + at) / share;
-        const Stats of =
-            at < n ? stats[(s.row + query) * shape.heads + group * share + (line + at) % share]
-                   : Stats{};
+        const int64_t at = tiles.across(j), query = shape.query_of(line + at);
+        const Stats of = at < n ? stats[stat_of(shape, s, group, line + at)] : Stats{};
 #pragma unroll
         for (int i = 0; i < T::kRows; ++i) {
           const bool seen = at < n && shape.sees(s.past_rows + query, first + tiles.line(i));

@@ -8,20 +8,21 @@ namespace {
 // row(r) + j.
 struct Pattern {
   Segment<float> s;
-  int64_t offset, group, heads, share, keys;
+  const AttentionShape& shape;
+  int64_t offset, group, keys;
 
   __device__ Pattern(const Segment<float>* segments, const int64_t* offsets,
-                     const AttentionShape& shape, int64_t segment)
+                     const AttentionShape& sizes, int64_t segment)
       : s(segments[segment]),
+        shape(sizes),
         offset(offsets[segment]),
         group(blockIdx.y),
-        heads(shape.heads),
-        share(shape.share()),
         keys(s.past_rows + s.rows) {}
-  __device__ int64_t lines() const { return s.rows * share; }
-  __device__ int64_t query(int64_t line) const { return s.past_rows + line / share; }
+  __device__ int64_t lines() const { return s.rows * shape.share; }
+  __device__ int64_t query(int64_t line) const { return s.past_rows + shape.query_of(line); }
   __device__ int64_t row(int64_t line) const {
-    return offset + ((group * share + line % share) * s.rows + line / share) * keys;
+    const int64_t head = group * shape.share + shape.head_in_group(line);
+    return offset + (head * s.rows + shape.query_of(line)) * keys;
   }
 };
 
@@ -210,7 +211,7 @@ void for_call(const Args& a, const AttentionShape& shape, const F& f) {
 }
 
 void attention_scores_impl(Queue& queue, const AttentionScores<float>& a) {
-  const AttentionShape shape{a.heads, a.groups, a.width, a.scale, a.cap, a.window};
+  const AttentionShape shape(a.heads, a.groups, a.width, a.scale, a.cap, a.window);
   const Steps steps = steps_of(queue, a, shape);
   for_call(a, shape, [&]<class T>(Is<T>) {
     const auto tiles = product_tiles<T>(shape, a.segments, a.segment_count);
@@ -221,7 +222,7 @@ void attention_scores_impl(Queue& queue, const AttentionScores<float>& a) {
 }
 
 void attention_mix_impl(Queue& queue, const AttentionMix<float>& a) {
-  const AttentionShape shape{a.heads, a.groups, a.width, 1, 0, 0};
+  const AttentionShape shape(a.heads, a.groups, a.width);
   const Steps steps = steps_of(queue, a, shape);
   for_call(a, shape, [&]<class T>(Is<T>) {
     const auto tiles = line_tiles<T>(shape, a.segments, a.segment_count, true);
@@ -232,7 +233,7 @@ void attention_mix_impl(Queue& queue, const AttentionMix<float>& a) {
 }
 
 void attention_mix_backward_impl(Queue& queue, const AttentionMixBackward<float>& a) {
-  const AttentionShape shape{a.heads, a.groups, a.width, 1, 0, 0};
+  const AttentionShape shape(a.heads, a.groups, a.width);
   const Steps steps = steps_of(queue, a, shape);
   for_call(a, shape, [&]<class T>(Is<T>) {
     const auto tiles = product_tiles<T>(shape, a.segments, a.segment_count);
@@ -247,7 +248,7 @@ void attention_mix_backward_impl(Queue& queue, const AttentionMixBackward<float>
 }
 
 void attention_scores_backward_impl(Queue& queue, const AttentionScoresBackward<float>& a) {
-  const AttentionShape shape{a.heads, a.groups, a.width, a.scale, a.cap, a.window};
+  const AttentionShape shape(a.heads, a.groups, a.width, a.scale, a.cap, a.window);
   const Steps steps = steps_of(queue, a, shape);
   const ScoreGradients weights{shape, a.dscores, a.scores};
   for_call(a, shape, [&]<class T>(Is<T>) {
