@@ -58,12 +58,15 @@ const float64Logits: Check = async (context, name) => {
 
 /**
  * Weights kept as bfloat16, everything else in float32: at least as near to float64 as transformers
- * is when it computes in bfloat16 throughout. (Its own logits are one sequence of roundings.)
+ * is when it computes in bfloat16 throughout. (Its own logits are one sequence of roundings.) On a
+ * GPU attention rounds its operands as transformers does, so that errors are of the same size, and
+ * the largest of one sample may be up to twice that of the other.
  */
 const bfloat16Logits: Check = async (context) => {
   using model = await context.loadAgain({ dtype: "bf16" });
   const found = await plainLogits(context, await context.tensors.readRows("input_ids"), model);
-  const comparison = new Comparison(context.goldens.settings.bfloat16_deviation.max_abs);
+  const margin = model.device === "cpu" ? 1 : 2;
+  const comparison = new Comparison(margin * context.goldens.settings.bfloat16_deviation.max_abs);
   comparison.add(found, await context.tensors.read("logits_f64"));
   return comparison.outcome;
 };
