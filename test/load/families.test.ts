@@ -156,18 +156,26 @@ describe("rotary scalings", () => {
 
 describe("a family refuses", () => {
   it.each<[string, Record<string, unknown>, RegExp]>([
-    ["opt", { do_layer_norm_before: false }, /do_layer_norm_before is false.*supported: true/],
+    [
+      "opt",
+      { do_layer_norm_before: false },
+      /do_layer_norm_before is false.*supported: true: norms of the residual stream/,
+    ],
     [
       "opt",
       { word_embed_proj_dim: 18 },
-      /word_embed_proj_dim is 18.*supported: 36 \(hidden_size\)/,
+      /word_embed_proj_dim is 18.*supported: 36 \(hidden_size\): projections around/,
     ],
     ["opt", { layer_norm_elementwise_affine: false }, /layer_norm_elementwise_affine is false/],
     ["starcoder2", { norm_type: "rms_norm" }, /norm_type is "rms_norm".*supported: "layer_norm"/],
     ["gemma2", { use_bidirectional_attention: true }, /use_bidirectional_attention is true/],
     ["gptj", { rotary_dim: null }, /rotary_dim is null, expected a number/],
     ["gptj", { rotary_dim: 12 }, /rotary_dim is 12, but a head has 10 dimensions/],
-    ["phi", { qk_layernorm: true }, /qk_layernorm is true.*supported: false/],
+    [
+      "phi",
+      { qk_layernorm: true },
+      /qk_layernorm is true.*supported: false: its norms of queries and keys have a bias/,
+    ],
     ["gpt2", { head_dim: 7 }, /does not know whether head_dim = 7/],
     ["gptj", { rope_theta: 5 }, /does not know whether rope_theta = 5/],
     [

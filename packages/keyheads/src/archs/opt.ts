@@ -30,10 +30,19 @@ export const opt = defineArch({
   },
   positionOffset: 2,
   supported: {
-    do_layer_norm_before: [true],
+    do_layer_norm_before: {
+      only: [true],
+      why: "norms of the residual stream itself leave no sum that heads and MLPs add to, which path patching and edges are about",
+    },
     _remove_final_layer_norm: [false],
-    layer_norm_elementwise_affine: [true],
-    word_embed_proj_dim: { sameAs: "hidden_size" },
+    layer_norm_elementwise_affine: {
+      only: [true],
+      why: "every norm has a weight here, which can be trained and saved",
+    },
+    word_embed_proj_dim: {
+      sameAs: "hidden_size",
+      why: "projections around the embeddings are in OPT-350M only, whose norms are not supported",
+    },
   },
   harmless: ["activation_dropout", "attention_dropout", "dropout", "init_std", "layerdrop"],
   weights: {

@@ -30,7 +30,12 @@ export const phi = defineArch({
     fraction: { key: "partial_rotary_factor", absent: 0.5 },
     even: true,
   },
-  supported: { qk_layernorm: [false] },
+  supported: {
+    qk_layernorm: {
+      only: [false],
+      why: "its norms of queries and keys have a bias, which there is no slot for; Phi-1, 1.5 and 2 have none",
+    },
+  },
   harmless: ["attention_dropout", "embd_pdrop", "resid_pdrop"],
   weights: {
     ...model,

@@ -103,6 +103,12 @@ export type SizeName =
   | "context"
   | "normEps";
 
+/** Values, or the value of another key; `why` not others, where that is a decision. */
+export type Supported =
+  | readonly unknown[]
+  | { readonly only: readonly unknown[]; readonly why: string }
+  | { readonly sameAs: string; readonly why?: string };
+
 export interface ArchSpec {
   readonly name: string;
   /** `architectures[0]` of the config.json. */
@@ -116,7 +122,7 @@ export interface ArchSpec {
   /** Row of the position table that belongs to position 0, where it is not the first. */
   readonly positionOffset?: number;
   /** Config keys that change the mathematics, with the values under which it is what we compute. */
-  readonly supported?: Readonly<Record<string, readonly unknown[] | { readonly sameAs: string }>>;
+  readonly supported?: Readonly<Record<string, Supported>>;
   /** Config keys that this family writes and that change nothing here. */
   readonly harmless: readonly string[];
   readonly weights: Weights;

@@ -2,7 +2,7 @@
 // or an error: a setting that we ignore in silence would be a different model.
 import type { ModelSpec } from "@keyheads/native";
 import { architectures } from "../archs/index.ts";
-import type { ArchSpec, Choices, Flag } from "../archs/spec.ts";
+import type { ArchSpec, Choices, Flag, Supported } from "../archs/spec.ts";
 import { KeyheadsError } from "../errors.ts";
 import { harmlessKeys, supportedValues } from "./config-keys.ts";
 import { ConfigReader } from "./config-reader.ts";
@@ -155,15 +155,20 @@ function readActivation(arch: ArchSpec, reader: ConfigReader): ModelSpec["activa
 }
 
 function checkSupported(arch: ArchSpec, reader: ConfigReader): void {
-  for (const [key, rule] of Object.entries({ ...supportedValues, ...arch.supported })) {
+  for (const [key, rule] of Object.entries<Supported>({
+    ...supportedValues,
+    ...arch.supported,
+  })) {
     if (!reader.has(key)) continue;
     const value = reader.value(key);
-    const values = "sameAs" in rule ? [reader.number(rule.sameAs)] : rule;
+    const values =
+      "sameAs" in rule ? [reader.number(rule.sameAs)] : "only" in rule ? rule.only : rule;
     if (!values.some((supported) => show(supported) === show(value))) {
       const known = values.map((v) => show(v)).join(", ");
-      const why = "sameAs" in rule ? ` (${rule.sameAs})` : "";
+      const other = "sameAs" in rule ? ` (${rule.sameAs})` : "";
+      const why = "why" in rule && rule.why ? `: ${rule.why}` : "";
       throw reader.error(
-        `${key} is ${show(value)}, which changes what the model computes; supported: ${known}${why}`,
+        `${key} is ${show(value)}, which changes what the model computes; supported: ${known}${other}${why}`,
       );
     }
   }
