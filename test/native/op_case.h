@@ -23,7 +23,8 @@
 //   Shape random_shape(Random&)                        for --fuzz
 //   void perf(const Perf&)
 // With --device a case is run there in float, against double on the CPU, twice for equal bits, and
-// once more with rows that can be read in vectors.
+// once more with rows that can be read in vectors, for equal bits where the case has a member
+// `any_alignment`.
 // Every case is run for each instruction set: double against the reference, float against double,
 // the double gradient against central differences, equal bits for 1, 2 and 3 threads.
 #pragma once
@@ -126,6 +127,9 @@ class OpCase {
     if (!aligned.touched().empty()) report_.fail(where_ + ": the op wrote to " + aligned.touched());
     compare("device, aligned, against double", aligned, exact, allowed,
             {Role::out, Role::saved, Role::inout, Role::sets, Role::adds});
+    if constexpr (requires { D::any_alignment; }) {
+      same_elements("device, aligned,", got, aligned);
+    }
   }
 
  private:
@@ -213,6 +217,20 @@ class OpCase {
       if (std::memcmp(f.memory.data(), g.memory.data(), f.memory.size() * sizeof(T)) != 0) {
         report_.fail(where_ + " " + dtype + " " + name + ": other bits with " +
                      std::to_string(threads) + " threads than with 1");
+      }
+    }
+  }
+
+  // the same of memory laid out otherwise
+  void same_elements(const char* what, Buffers<float>& one, Buffers<float>& other) {
+    for (auto& [name, f] : one.fields()) {
+      Field<float>& g = other.field(name);
+      for (int64_t r = 0; r < f.rows; ++r) {
+        for (int64_t c = 0; c < f.cols; ++c) {
+          const float a = f.at(r, c), b = g.at(r, c);
+          if (std::memcmp(&a, &b, sizeof a) == 0) continue;
+          return report_.fail(where_ + " " + what + " " + name + ": other bits");
+        }
       }
     }
   }

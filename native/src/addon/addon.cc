@@ -65,19 +65,18 @@ const auto register_handle = [](Napi::Env env, Environment& home, Handle handle)
 };
 // Results go to the host before they go to JavaScript.
 template <class T>
-void to_host_all(Context& ctx, std::vector<Tensor<T>>& tensors) {
-  for (Tensor<T>& t : tensors) t = to_host(ctx, t);
-}
-template <class T>
 ForwardResult<T> on_host(Context& ctx, ForwardResult<T> result) {
-  to_host_all(ctx, result.captures);
-  result.residual = to_host(ctx, result.residual);
+  std::vector<Tensor<T>*> all{&result.residual};
+  for (Tensor<T>& t : result.captures) all.push_back(&t);
+  to_host_all(ctx, all);
   return result;
 }
 template <class T>
 BackwardResult<T> on_host(Context& ctx, BackwardResult<T> result) {
-  to_host_all(ctx, result.captures);
-  to_host_all(ctx, result.gradients);
+  std::vector<Tensor<T>*> all;
+  for (Tensor<T>& t : result.captures) all.push_back(&t);
+  for (Tensor<T>& t : result.gradients) all.push_back(&t);
+  to_host_all(ctx, all);
   return result;
 }
 

@@ -93,6 +93,9 @@ void Device::upload(void* to, const void* host, size_t bytes) {
 void Device::download(void* host, const void* from, size_t bytes) {
   check(api_->download(queue_, host, from, bytes));
 }
+void Device::collect(void* pinned, const void* from, size_t bytes) {
+  check(api_->collect(queue_, pinned, from, bytes));
+}
 void Device::copy(void* to, const void* from, size_t bytes) {
   check(api_->copy(queue_, to, from, bytes));
 }

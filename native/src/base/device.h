@@ -27,6 +27,8 @@ class Device : public MemorySource {
   bool has(const char* op);
   void upload(void* to, const void* host, size_t bytes);
   void download(void* host, const void* from, size_t bytes);  // waits
+  // Pinned memory has it when a later mark has been reached.
+  void collect(void* pinned, const void* from, size_t bytes);
   void copy(void* to, const void* from, size_t bytes);
   void zero(void* block, size_t bytes);
   void synchronize();
@@ -40,8 +42,8 @@ class Device : public MemorySource {
   // Memory for tests, which the host sees too.
   std::shared_ptr<void> allocate_shared(size_t bytes);
 
-  // Memory of the host that uploads read by themselves while the host goes on, with an account of
-  // its own.
+  // Memory of the host that copies use by themselves while the host goes on, with an account of its
+  // own.
   MemorySource& pinned() { return pinned_; }
 
   void* take(size_t bytes) override;

@@ -1,9 +1,11 @@
 // A matrix that owns its memory (shared), row-major and contiguous: (rows, cols).
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "base/device.h"
 #include "base/memory.h"
+#include "base/staging.h"
 #include "base/view.h"
 
 namespace keyheads {
@@ -47,6 +49,38 @@ Tensor<T> to_host(Context& ctx, const Tensor<T>& t) {
   Tensor<T> copy(t.rows(), t.cols());
   bytes_to_host(ctx, copy.data(), t.data(), t.bytes());
   return copy;
+}
+// The same for several, with one wait for all of them.
+template <class T>
+void to_host_all(Context& ctx, const std::vector<Tensor<T>*>& tensors) {
+  if (!ctx.device) return;
+  std::vector<Tensor<T>*> there;
+  int64_t total = 0;
+  for (Tensor<T>* t : tensors) {
+    if (!*t) continue;
+    there.push_back(t);
+    total += static_cast<int64_t>(t->bytes());
+  }
+  if (there.size() == 1) *there[0] = to_host(ctx, *there[0]);
+  if (there.size() < 2) return;
+  // All of them stay until the last has been copied.
+  std::vector<Tensor<T>> copies;
+  const MemoryFrom host(host_memory());
+  for (const Tensor<T>* t : there) copies.emplace_back(t->rows(), t->cols());
+  if (!ctx.planning) {
+    Collection collection(*ctx.device, Collection::buffer_for(total));
+    for (size_t i = 0; i < there.size(); ++i) {
+      collection.add(copies[i].data(), there[i]->data(), static_cast<int64_t>(copies[i].bytes()));
+    }
+    collection.finish();
+  }
+  for (size_t i = 0; i < there.size(); ++i) *there[i] = copies[i];
+}
+template <class T>
+void to_host_all(Context& ctx, std::vector<Tensor<T>>& tensors) {
+  std::vector<Tensor<T>*> all;
+  for (Tensor<T>& t : tensors) all.push_back(&t);
+  to_host_all(ctx, all);
 }
 // The other way: what a run can compute with.
 template <class T>

@@ -37,6 +37,8 @@ struct DeviceApi {
   // `host` is free then, unless it is pinned: its copy may still be to come.
   Failure (*upload)(Queue*, void* to, const void* host, size_t bytes);
   Failure (*download)(Queue*, void* host, const void* from, size_t bytes);  // and waits
+  // `pinned` has it when a later mark has been reached.
+  Failure (*collect)(Queue*, void* pinned, const void* from, size_t bytes);
   Failure (*copy)(Queue*, void* to, const void* from, size_t bytes);
   Failure (*zero)(Queue*, void* block, size_t bytes);
   Failure (*synchronize)(Queue*);

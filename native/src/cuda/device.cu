@@ -129,6 +129,11 @@ Failure upload(Queue* queue, void* to, const void* host, size_t bytes) {
 Failure download(Queue* queue, void* host, const void* from, size_t bytes) {
   return attempt([&] { queue->download_bytes(host, from, bytes); });
 }
+Failure collect(Queue* queue, void* pinned, const void* from, size_t bytes) {
+  return attempt([&] {
+    check(cudaMemcpyAsync(pinned, from, bytes, cudaMemcpyDeviceToHost, queue->stream), "collect");
+  });
+}
 Failure copy(Queue* queue, void* to, const void* from, size_t bytes) {
   return attempt([&] {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, queue->stream), "copy");
@@ -167,10 +172,11 @@ const DeviceApi kApi = {kSchemaHash,    list,
                         allocate,       allocate_shared,
                         release,        allocate_pinned,
                         release_pinned, upload,
-                        download,       copy,
-                        zero,           synchronize,
-                        mark,           wait,
-                        scratch_bytes,  drop_scratch};
+                        download,       collect,
+                        copy,           zero,
+                        synchronize,    mark,
+                        wait,           scratch_bytes,
+                        drop_scratch};
 
 }  // namespace
 }  // namespace keyheads::cuda

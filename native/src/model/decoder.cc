@@ -43,10 +43,8 @@ Decoder<T>::Decoder(const Model<T>& model, Graph<T>& graph, const Batch& batch, 
 template <class T>
 Var<T> Decoder<T>::attend(int64_t layer, const Var<T>& q, const Var<T>& k, const Var<T>& v) {
   std::vector<ops::Segment<T>>& segments = segments_;
+  if (cache_) cache_->append(graph_.context(), layer, batch_, k.m(), v.m());
   for (int64_t item = 0; cache_ && item < batch_.items(); ++item) {
-    const int64_t row = batch_.offsets[item];
-    cache_->append(graph_.context(), layer, item, k.m().row(row), v.m().row(row),
-                   batch_.length(item));
     segments[item].past_k = cache_->keys(layer, item);
     segments[item].past_v = cache_->values(layer, item);
   }

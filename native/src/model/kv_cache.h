@@ -3,7 +3,9 @@
 #include <vector>
 
 #include "base/tensor.h"
+#include "model/batch.h"
 #include "model/spec.h"
+#include "ops/spans.h"
 
 namespace keyheads {
 
@@ -23,17 +25,21 @@ class KvCache {
     return layers_[layer][sequence].v.data();
   }
 
-  // Copies `rows` rows of one layer behind the sequence's length, which `advance` then moves.
-  void append(Context& ctx, int64_t layer, int64_t sequence, const T* k, const T* v, int64_t rows) {
-    Entry& e = layers_[layer][sequence];
-    const int64_t needed = lengths_[sequence] + rows;
-    if (!e.k || e.k.rows() < needed) {
-      const int64_t capacity = needed + needed / 2 + 16;
-      grow(ctx, e.k, capacity, lengths_[sequence]);
-      grow(ctx, e.v, capacity, lengths_[sequence]);
+  // Copies the rows of one layer behind the sequences' lengths, which `advance` then moves.
+  void append(Context& ctx, int64_t layer, const Batch& batch, const Mat<T>& k, const Mat<T>& v) {
+    std::vector<ops::CopyPiece<T>> pieces;
+    for (int64_t i = 0; i < batch.items(); ++i) {
+      Entry& e = layers_[layer][i];
+      const int64_t rows = batch.length(i), needed = lengths_[i] + rows;
+      if (!e.k || e.k.rows() < needed) {
+        const int64_t capacity = needed + needed / 2 + 16;
+        grow(ctx, e.k, capacity, lengths_[i]);
+        grow(ctx, e.v, capacity, lengths_[i]);
+      }
+      pieces.push_back({e.k.m.row(lengths_[i]), k.row(batch.offsets[i]), rows * width_});
+      pieces.push_back({e.v.m.row(lengths_[i]), v.row(batch.offsets[i]), rows * width_});
     }
-    copy_bytes(ctx, e.k.m.row(lengths_[sequence]), k, bytes_of(rows));
-    copy_bytes(ctx, e.v.m.row(lengths_[sequence]), v, bytes_of(rows));
+    ops::copy_pieces(ctx, ops::CopyPieces<T>{.pieces = pieces.data(), .count = std::ssize(pieces)});
   }
   void advance(int64_t sequence, int64_t rows) { lengths_[sequence] += rows; }
 

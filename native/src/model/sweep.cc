@@ -115,9 +115,11 @@ class Sweep {
     std::copy(from.argmax.begin(), from.argmax.end(), result_.base.argmax.begin() + items.first);
     std::copy(from.logsumexp.begin(), from.logsumexp.end(),
               result_.base.logsumexp.begin() + items.first);
-    for (size_t c = 0; c < base.captures.size(); ++c) {
+    std::vector<Tensor<T>> captures = base.captures;
+    to_host_all(ctx_, captures);
+    for (size_t c = 0; c < captures.size(); ++c) {
       const Selected& where = planner_.captured(static_cast<int64_t>(c));
-      const Tensor<T> from = to_host(ctx_, base.captures[c]);
+      const Tensor<T>& from = captures[c];
       const int64_t start = where.first_number(items.first);
       std::copy_n(from.data(), from.size(), result_.base_captures[c].data() + start);
       for (int64_t v = 0; v < variants; ++v) {

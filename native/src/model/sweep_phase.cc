@@ -118,11 +118,12 @@ template <class T>
 void SweepPhase<T>::store(SweepResult<T>& result) const {
   taps.check_all_fired();
   if (ctx_.planning) return;
+  std::vector<Tensor<T>> captures = taps.captures;
+  to_host_all(ctx_, captures);
   for (size_t i = 0; i < captured_.size(); ++i) {
     const bool pattern = planner_.captured(static_cast<int64_t>(captured_[i].index)).columns() == 0;
-    const Tensor<T> values = to_host(ctx_, taps.captures[i]);
-    pattern ? store_patterns(captured_[i], values, result)
-            : store_rows(captured_[i], values, result);
+    pattern ? store_patterns(captured_[i], captures[i], result)
+            : store_rows(captured_[i], captures[i], result);
   }
 }
 

@@ -1,4 +1,5 @@
 #include "cuda/rows.h"
+#include "cuda/vectors.h"
 #include "ops/loss.h"
 
 namespace keyheads::ops {
@@ -15,16 +16,18 @@ __device__ __forceinline__ float exp_below(float x, float top) {
 // a long row's sum is one of short sums.
 template <class Threads>
 __device__ float log_sum_exp(const float* x, int64_t n, const Threads& threads) {
-  constexpr int kGroup = 8;
+  const bool wide = cuda::are_wide(x);
   float top = -INFINITY, sum = 0;
-  for (int64_t i = threads.first; i < n; i += kGroup * threads.step) {
-    float v[kGroup], largest = top, part = 0;
-    for (int j = 0; j < kGroup; ++j) {
-      const int64_t at = i + j * threads.step;
-      v[j] = at < n ? x[at] : -INFINITY;
-      largest = v[j] > largest ? v[j] : largest;
-    }
-    for (int j = 0; j < kGroup; ++j) part += exp_below(v[j], largest);
+  for (int64_t i = 4 * threads.first; i < n; i += 8 * threads.step) {
+    const int64_t j = i + 4 * threads.step;
+    const float4 one = cuda::four(x + i, n - i, wide, -INFINITY);
+    const float4 two = cuda::four(x + j, n - j, wide, -INFINITY);
+    const float v[] = {one.x, one.y, one.z, one.w, two.x, two.y, two.z, two.w};
+    float largest = top, part = 0;
+#pragma unroll
+    for (int k = 0; k < 8; ++k) largest = v[k] > largest ? v[k] : largest;
+#pragma unroll
+    for (int k = 0; k < 8; ++k) part += exp_below(v[k], largest);
     sum = sum * exp_below(top, largest) + part;
     top = largest;
   }
@@ -44,14 +47,21 @@ struct CrossEntropyRow {
     const int64_t n = logits.cols, target = targets[r];
     const float total = log_sum_exp(x, n, threads);
     // by the thread that writes there next
-    if (threads.first == target % threads.step) loss[r] = total - x[target];
+    if (threads.first == target / 4 % threads.step) loss[r] = total - x[target];
     if (!dlogits.data) return;
     const float weight = weights[r];
     float* dx = dlogits.row(r);
-    for (int64_t i = threads.first; i < n; i += threads.step) {
-      const float d = weight * expf(x[i] - total);
-      dx[i] = i == target ? d - weight : d;
-    }
+    const bool wide = cuda::are_wide(x, dx);
+    cuda::for_fours(threads, n, [&](int64_t i, int64_t left) {
+      const float4 v = cuda::four(x + i, left, wide);
+      const auto one = [&](float at, int64_t index) {
+        const float d = weight * expf(at - total);
+        return index == target ? d - weight : d;
+      };
+      cuda::put_four(dx + i,
+                     make_float4(one(v.x, i), one(v.y, i + 1), one(v.z, i + 2), one(v.w, i + 3)),
+                     left, wide);
+    });
   }
 };
 void cross_entropy_impl(Queue& queue, const CrossEntropy<float>& a) {
@@ -69,12 +79,18 @@ template <class Threads>
 __device__ int32_t index_of_largest(const float* x, int64_t n, const Threads& threads) {
   constexpr int32_t kNone = INT32_MAX;
   float top = -INFINITY;
-  int64_t index = threads.first < n ? threads.first : kNone;
-  for (int64_t i = threads.first; i < n; i += threads.step) {
-    if (!(x[i] > top)) continue;
-    top = x[i];
-    index = i;
-  }
+  int64_t index = 4 * threads.first < n ? 4 * threads.first : kNone;
+  const bool wide = cuda::are_wide(x);
+  cuda::for_fours(threads, n, [&](int64_t i, int64_t left) {
+    const float4 v = cuda::four(x + i, left, wide, -INFINITY);
+    const float of[] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      if (!(of[k] > top)) continue;
+      top = of[k];
+      index = i + k;
+    }
+  });
   const bool best = top == threads.max(top);
   const int32_t lowest = -threads.max(best ? -static_cast<int32_t>(index) : -kNone);
   return lowest == kNone ? 0 : lowest;

@@ -1,4 +1,5 @@
 #include "cuda/rows.h"
+#include "cuda/vectors.h"
 #include "ops/norm.h"
 
 namespace keyheads::ops {
@@ -14,24 +15,29 @@ template <class Threads>
 __device__ Moments moments(const float* x, int64_t n, float eps, bool centre,
                            const Threads& threads) {
   const auto count = static_cast<float>(n);
+  const bool wide = cuda::are_wide(x);
   float mean = 0, squares = 0;
   if (centre) {
     float sum = 0;
-    for (int64_t c = threads.first; c < n; c += threads.step) sum += x[c];
+    cuda::for_fours(threads, n, [&](int64_t c, int64_t left) {
+      const float4 v = cuda::four(x + c, left, wide);
+      sum += (v.x + v.y) + (v.z + v.w);
+    });
     mean = threads.sum(sum) / count;
   }
-  for (int64_t c = threads.first; c < n; c += threads.step) {
-    const float d = x[c] - mean;
-    squares = fmaf(d, d, squares);
-  }
+  cuda::for_fours(threads, n, [&](int64_t c, int64_t left) {
+    const float4 v = cuda::four(x + c, left, wide, mean);
+    const float d[] = {v.x - mean, v.y - mean, v.z - mean, v.w - mean};
+#pragma unroll
+    for (int k = 0; k < 4; ++k) squares = fmaf(d[k], d[k], squares);
+  });
   return {mean, sqrtf(threads.sum(squares) / count + eps)};
 }
 __device__ __forceinline__ float normalize(float x, float mean, float scale) {
   return (x - mean) / scale;
 }
-__device__ __forceinline__ float affine(float normalized, float gain, const float* bias,
-                                        int64_t c) {
-  return bias ? fmaf(normalized, gain, bias[c]) : normalized * gain;
+__device__ __forceinline__ float affine(float normalized, float gain, bool biased, float bias) {
+  return biased ? fmaf(normalized, gain, bias) : normalized * gain;
 }
 
 struct NormRow {
@@ -45,9 +51,18 @@ struct NormRow {
       a.mean[m] = of.mean;
       a.scale[m] = of.scale;
     }
-    for (int64_t c = threads.first; c < a.x.cols; c += threads.step) {
-      y[c] = affine(normalize(x[c], of.mean, of.scale), a.offset + a.gain[c], a.bias, c);
-    }
+    const bool wide = cuda::are_wide(x, y, a.gain, a.bias), biased = a.bias;
+    cuda::for_fours(threads, a.x.cols, [&](int64_t c, int64_t left) {
+      const float4 v = cuda::four(x + c, left, wide), gain = cuda::four(a.gain + c, left, wide);
+      const float4 bias = biased ? cuda::four(a.bias + c, left, wide) : make_float4(0, 0, 0, 0);
+      const auto one = [&](float at, float g, float b) {
+        return affine(normalize(at, of.mean, of.scale), a.offset + g, biased, b);
+      };
+      cuda::put_four(y + c,
+                     make_float4(one(v.x, gain.x, bias.x), one(v.y, gain.y, bias.y),
+                                 one(v.z, gain.z, bias.z), one(v.w, gain.w, bias.w)),
+                     left, wide);
+    });
   }
 };
 void norm_impl(Queue& queue, const Norm<float>& a) {
@@ -81,7 +96,8 @@ void norm_divide_impl(Queue& queue, const NormDivide<float>& a) {
 struct NormAffineEach {
   NormAffine<float> a;
   __device__ void operator()(int64_t m, int64_t c) const {
-    a.y.row(m)[c] = affine(a.normalized.row(m)[c], a.offset + a.gain[c], a.bias, c);
+    a.y.row(m)[c] =
+        affine(a.normalized.row(m)[c], a.offset + a.gain[c], a.bias, a.bias ? a.bias[c] : 0);
   }
 };
 void norm_affine_impl(Queue& queue, const NormAffine<float>& a) {
@@ -139,21 +155,38 @@ struct NormBackwardRow {
     const float *dy = a.dy.row(m), *x = a.x.row(m);
     const float mean = a.mean[m], inverse = 1 / a.scale[m];
     const auto n = static_cast<float>(a.x.cols);
+    float* dx = a.dx.row(m);
+    const bool wide = cuda::are_wide(dy, x, dx, a.gain);
+    // dy times the gain: 0 beyond the row
+    const auto gradient = [&](int64_t c, int64_t left) {
+      const float4 d = cuda::four(dy + c, left, wide), gain = cuda::four(a.gain + c, left, wide);
+      return make_float4(d.x * (a.offset + gain.x), d.y * (a.offset + gain.y),
+                         d.z * (a.offset + gain.z), d.w * (a.offset + gain.w));
+    };
     float sum_g = 0, sum_gx = 0;
-    for (int64_t c = threads.first; c < a.x.cols; c += threads.step) {
-      const float g = dy[c] * (a.offset + a.gain[c]);
-      sum_g += g;
-      sum_gx = fmaf(g, x[c] - mean, sum_gx);
-    }
+    cuda::for_fours(threads, a.x.cols, [&](int64_t c, int64_t left) {
+      const float4 g = gradient(c, left), at = cuda::four(x + c, left, wide);
+      sum_g += (g.x + g.y) + (g.z + g.w);
+      sum_gx = fmaf(g.x, at.x - mean, sum_gx);
+      sum_gx = fmaf(g.y, at.y - mean, sum_gx);
+      sum_gx = fmaf(g.z, at.z - mean, sum_gx);
+      sum_gx = fmaf(g.w, at.w - mean, sum_gx);
+    });
     const float mean_g = a.centre ? threads.sum(sum_g) / n : 0;
     // mean(g * normalized) / scale, to be multiplied by x - mean
     const float slope = threads.sum(sum_gx) / n * inverse * inverse;
-    float* dx = a.dx.row(m);
-    for (int64_t c = threads.first; c < a.x.cols; c += threads.step) {
-      const float g = dy[c] * (a.offset + a.gain[c]);
-      const float d = (g - mean_g - (x[c] - mean) * slope) * inverse;
-      dx[c] = a.accumulate ? dx[c] + d : d;
-    }
+    cuda::for_fours(threads, a.x.cols, [&](int64_t c, int64_t left) {
+      const float4 g = gradient(c, left), at = cuda::four(x + c, left, wide);
+      const float4 old = a.accumulate ? cuda::four(dx + c, left, wide) : make_float4(0, 0, 0, 0);
+      const auto one = [&](float of, float here, float before) {
+        const float d = (of - mean_g - (here - mean) * slope) * inverse;
+        return a.accumulate ? before + d : d;
+      };
+      cuda::put_four(dx + c,
+                     make_float4(one(g.x, at.x, old.x), one(g.y, at.y, old.y),
+                                 one(g.z, at.z, old.z), one(g.w, at.w, old.w)),
+                     left, wide);
+    });
   }
 };
 void norm_backward_impl(Queue& queue, const NormBackward<float>& a) {

@@ -59,10 +59,24 @@ struct ClearChanged {
   int64_t count;
 };
 
+// to[i] = from[i] of every piece; none overlaps another
+template <class T>
+struct CopyPiece {
+  T* to;
+  const T* from;
+  int64_t length;
+};
+template <class T>
+struct CopyPieces {
+  const CopyPiece<T>* pieces;  // host
+  int64_t count;
+};
+
 DECLARE_OP(gather_spans, GatherSpans)
 DECLARE_OP(scatter_spans, ScatterSpans)
 DECLARE_OP(edit_spans, EditSpans)
 DECLARE_OP(mean_spans, MeanSpans)
 DECLARE_OP(clear_changed, ClearChanged)
+DECLARE_OP(copy_pieces, CopyPieces)
 
 }  // namespace keyheads::ops

@@ -91,6 +91,15 @@ void clear_changed_impl(Context& ctx, const ClearChanged<T>& a) {
   });
 }
 
+template <class T>
+void copy_pieces_impl(Context& ctx, const CopyPieces<T>& a) {
+  const int64_t cost = a.count == 0 ? 1 : a.pieces[0].length + 4;
+  for_rows(ctx, a.count, cost, [&](int64_t i) {
+    const CopyPiece<T>& piece = a.pieces[i];
+    __builtin_memcpy(piece.to, piece.from, static_cast<size_t>(piece.length) * sizeof(T));
+  });
+}
+
 }  // namespace
 
 DEFINE_OP(gather_spans, GatherSpans)
@@ -98,5 +107,6 @@ DEFINE_OP(scatter_spans, ScatterSpans)
 DEFINE_OP(edit_spans, EditSpans)
 DEFINE_OP(mean_spans, MeanSpans)
 DEFINE_OP(clear_changed, ClearChanged)
+DEFINE_OP(copy_pieces, CopyPieces)
 
 }  // namespace keyheads::ops

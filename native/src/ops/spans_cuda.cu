@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <vector>
 
 #include "cuda/rows.h"
+#include "cuda/vectors.h"
 #include "ops/spans.h"
 
 namespace keyheads::ops {
@@ -138,6 +140,39 @@ void clear_changed_impl(Queue& queue, const ClearChanged<float>& a) {
   for_numbers(queue, a.spans, a.count, each, "clear_changed");
 }
 
+// With the launch: there is nothing to upload.
+struct SomePieces {
+  static constexpr int64_t kMost = 128;
+  CopyPiece<float> of[kMost];
+};
+// The blocks of a column of the grid share a piece.
+__global__ void copy_pieces_kernel(SomePieces pieces) {
+  const CopyPiece<float> piece = pieces.of[blockIdx.x];
+  const int64_t first = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x;
+  const int64_t step = static_cast<int64_t>(gridDim.y) * blockDim.x;
+  const bool wide = cuda::rows_are_wide(piece.to, 0) && cuda::rows_are_wide(piece.from, 0);
+  const int64_t fours = wide ? piece.length / 4 : 0;
+  for (int64_t i = first; i < fours; i += step) {
+    reinterpret_cast<float4*>(piece.to)[i] = reinterpret_cast<const float4*>(piece.from)[i];
+  }
+  for (int64_t i = 4 * fours + first; i < piece.length; i += step) piece.to[i] = piece.from[i];
+}
+void copy_pieces_impl(Queue& queue, const CopyPieces<float>& a) {
+  for (int64_t begin = 0; begin < a.count; begin += SomePieces::kMost) {
+    const int64_t count = std::min(a.count - begin, SomePieces::kMost);
+    SomePieces pieces;
+    int64_t longest = 1;
+    for (int64_t i = 0; i < count; ++i) {
+      pieces.of[i] = a.pieces[begin + i];
+      longest = std::max(longest, pieces.of[i].length);
+    }
+    const unsigned blocks = std::min(64u, cuda::blocks_for(longest, int64_t{16} * cuda::kThreads));
+    LAUNCH(copy_pieces_kernel, dim3(static_cast<unsigned>(count), blocks), dim3(cuda::kThreads), 0,
+           queue.stream, pieces);
+    cuda::check_launch("copy_pieces");
+  }
+}
+
 }  // namespace
 
 DEFINE_CUDA_OP(gather_spans, GatherSpans)
@@ -145,5 +180,6 @@ DEFINE_CUDA_OP(scatter_spans, ScatterSpans)
 DEFINE_CUDA_OP(edit_spans, EditSpans)
 DEFINE_CUDA_OP(mean_spans, MeanSpans)
 DEFINE_CUDA_OP(clear_changed, ClearChanged)
+DEFINE_CUDA_OP(copy_pieces, CopyPieces)
 
 }  // namespace keyheads::ops

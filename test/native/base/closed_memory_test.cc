@@ -35,7 +35,6 @@ void check_device(Report& report, Device& device) {
   auto* const there = static_cast<float*>(device.take(kCount * sizeof(float)));
   const Mat<float> m{there, 1, kCount, kCount};
   report.count_case();
-  if (!is_closed(there)) report.fail("memory can be read before anything was done");
   device.zero(there, kCount * sizeof(float));
   if (!is_closed(there)) report.fail("memory can be read after it was cleared");
   report.count_case();

@@ -74,10 +74,50 @@ void check_failure(Report& report, Device& device) {
   if (memory_info(device.pinned()).scratch_bytes != 0) report.fail("pinned memory is still held");
 }
 
+// What is collected is what lay there when it was asked for, whole and in its place, for parts
+// smaller and larger than a buffer.
+void check_collection(Report& report, Device& device) {
+  const int64_t sizes[] = {10, 300, 0, 100, 500, 40, 7};
+  for (const int64_t buffer : {64, 100, 1000, 5000}) {
+    report.count_case();
+    std::vector<std::vector<char>> want, found;
+    Collection collection(device, buffer);
+    std::vector<std::shared_ptr<void>> there;
+    for (const int64_t bytes : sizes) {
+      const auto size = static_cast<size_t>(bytes);
+      want.emplace_back(size);
+      for (size_t i = 0; i < size; ++i) want.back()[i] = static_cast<char>(i * 3 + want.size());
+      found.emplace_back(size, 'x');
+      there.push_back(device.allocate_shared(size + 1));
+      device.upload(there.back().get(), want.back().data(), size);
+      collection.add(found.back().data(), there.back().get(), bytes);
+      device.zero(there.back().get(), size);
+    }
+    collection.finish();
+    if (found != want) report.fail("buffers of " + std::to_string(buffer) + " bytes");
+    // and once more
+    std::vector<char> again(sizes[1]);
+    device.upload(there[1].get(), want[1].data(), again.size());
+    collection.add(again.data(), there[1].get(), sizes[1]);
+    collection.finish();
+    if (again != want[1]) report.fail("a second collection");
+  }
+  // One that ends early leaves no copy that would write to memory of the next.
+  report.count_case();
+  const auto there = device.allocate_shared(100);
+  device.zero(there.get(), 100);
+  std::vector<char> never(100, 'x');
+  { Collection(device, 100).add(never.data(), there.get(), 100); }
+  if (memory_info(device.pinned()).scratch_bytes != 0) report.fail("pinned memory is still held");
+  trim_memory(0, device.pinned());
+  if (never[0] != 'x') report.fail("what was not finished is there");
+}
+
 void check_device(Report& report, Device& device) {
   check_pieces(report, device);
   check_growth(report, device);
   check_failure(report, device);
+  check_collection(report, device);
 }
 
 [[maybe_unused]] const bool registered =

@@ -35,6 +35,7 @@ ops::NormScale<T> scale_args(const Shape& s, Buffers<T>& b, T* scale) {
 struct NormCase {
   const char* name = "norm";
   double tolerance = 1e-6;
+  static constexpr bool any_alignment = true;
   std::vector<Shape> shapes() const { return kShapes; }
   Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>
@@ -182,6 +183,7 @@ struct NormCase {
 struct NormScaleCase {
   const char* name = "norm_scale";
   double tolerance = 1e-6;
+  static constexpr bool any_alignment = true;
   std::vector<Shape> shapes() const { return kShapes; }
   Shape random_shape(Random& random) const { return some_shape(random); }
   template <class T>

@@ -89,6 +89,30 @@ struct MoveSpansCase {
   }
 };
 
+struct CopyPiecesCase {
+  const char* name = "copy_pieces";
+  double tolerance = 1e-15;
+  std::vector<Shape> shapes() const { return kShapes; }
+  Shape random_shape(Random& random) const { return any_shape(random); }
+  template <class T>
+  void declare(const Shape& s, Buffers<T>& b) const {
+    b.fixed("x", 1, end_of(some_spans(s[0], s[1])));
+    b.inout("y", 1, s[0] * s[1] + 1);
+  }
+  template <class T>
+  void forward(Context& ctx, const Shape& s, Buffers<T>& b) const {
+    std::vector<ops::CopyPiece<T>> pieces;
+    for (const ops::Span& span : some_spans(s[0], s[1])) {
+      pieces.push_back({b.ptr("y") + span.at, b.ptr("x") + span.offset, span.length});
+    }
+    ops::copy_pieces(ctx, ops::CopyPieces<T>{.pieces = pieces.data(), .count = std::ssize(pieces)});
+  }
+  void reference(const Shape& s, Buffers<double>& b) const {
+    each_number<double>(s,
+                        [&](int64_t offset, int64_t at) { b.ptr("y")[at] = b.ptr("x")[offset]; });
+  }
+};
+
 // Every operation, with a value for each number, for each of a row, and for all.
 struct EditSpansCase {
   const char* name = "edit_spans";
@@ -234,6 +258,7 @@ struct ClearChangedCase {
 
 REGISTER_OP(MoveSpansCase<false>)
 REGISTER_OP(MoveSpansCase<true>)
+REGISTER_OP(CopyPiecesCase)
 REGISTER_OP(EditSpansCase)
 REGISTER_OP(MeanSpansCase)
 REGISTER_OP(ClearChangedCase)
