@@ -218,6 +218,21 @@ describe("function hooks", () => {
     await plain();
   });
 
+  it("follow each other at once, also after promises, where the engine is back at once", async () => {
+    const order: number[] = [];
+    const sites = Array.from({ length: 200 }, (_, n) => {
+      // every fiftieth goes through the event loop, and those after it come from there
+      const late = () => sleep(1).then(() => void order.push(n));
+      const run = n % 50 === 25 ? late : () => void order.push(n);
+      return [{ hook: hooks.z(1), head: 0, rows: Int32Array.of(0) }, run] as const;
+    });
+    const start = performance.now();
+    await model.runWithHooks(sequences, sites);
+    // one that had to wait until this thread looked into the event loop would take 50 ms
+    expect(performance.now() - start).toBeLessThan(2000);
+    expect(order).toEqual(sites.map((_, n) => n));
+  });
+
   it("leave the event loop its turn, however long they and their run take", async () => {
     let turns = 0;
     let turn = setImmediate(function count() {

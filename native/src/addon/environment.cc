@@ -126,17 +126,21 @@ void Environment::attend(Napi::Env env, int64_t job, std::optional<Call> call,
   }
   const auto until = std::chrono::steady_clock::now() + kAwayFromLoop;
   Assistant assistant(Engine::instance().pool());
-  if (!call) call = pause->next(assistant, until);
+  if (call) {
+    pause->come();
+  } else {
+    call = pause->next(assistant, until);
+  }
   bool fired = false;
   for (; call && !overdue_; fired = true) {
     Napi::HandleScope scope(env);
-    if (!run_function(env, job, *std::move(call), pause, !fired)) return;
+    if (!run_function(env, job, *std::move(call), pause, !fired)) return pause->leave();
     overdue_ = std::chrono::steady_clock::now() >= until;
     call = overdue_ ? std::nullopt : pause->next(assistant, until);
   }
   overdue_ = std::chrono::steady_clock::now() >= until;
   // Where functions follow each other that fast, more will come.
-  if (!overdue_ || !fired || !can_run(env) || !pause->stay()) return;
+  if (!overdue_ || !fired || !can_run(env) || !pause->stay()) return pause->leave();
   overdue_ = false;
   attend_later(env, job, std::nullopt, pause);
 }

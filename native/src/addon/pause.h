@@ -48,11 +48,19 @@ class Pause : public std::enable_shared_from_this<Pause> {
 
   // JavaScript thread: the next firing if it comes before `until`, and before the run's end.
   // Meanwhile the thread computes: a function then runs on a thread that is awake,
-  // while the engine thread waits awake too, and nobody has to be woken.
+  // while the engine thread waits awake too, and nobody has to be woken. Afterwards it is taken to
+  // come again, until `leave`.
   std::optional<Call> next(Assistant& assistant, std::chrono::steady_clock::time_point until);
 
-  // The JavaScript thread will soon be in `next`; false if the run has ended.
+  // The JavaScript thread will soon be in `next`, through the event loop; false if the run has
+  // ended.
   bool stay();
+
+  // JavaScript thread: it is here, with a call that was posted, and will be in `next`.
+  void come();
+
+  // JavaScript thread: it will not be in `next`; calls are to be posted, as one is that has come.
+  void leave();
 
   // Any thread, after the call's cancel flag was set: ends the waiting of both threads.
   void wake();
@@ -69,8 +77,9 @@ class Pause : public std::enable_shared_from_this<Pause> {
   int64_t job_;
   std::mutex mutex_;  // of all below
   std::condition_variable changed_;
-  bool attending_ = false;           // the JavaScript thread is in `next`, or on its way there
-  std::atomic<bool> awake_{false};   // and computing
+  // The JavaScript thread is in `next`, or on its way there, perhaps in a function.
+  bool attending_ = false;
+  std::atomic<bool> awake_{false};   // and not asleep
   std::atomic<bool> called_{false};  // there is a call for it, or the end
   bool finished_ = false;
   std::optional<Call> call_;  // for it

@@ -90,7 +90,11 @@ void Pool::work_loop(int index) {
     if (parked(index)) continue;
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_) return;
-    work(seen);
+    if (index == 1) busy_ = true;
+    work(seen, index);
+    if (index != 1) continue;
+    busy_ = false;
+    if (guests_ > 0) busy_.notify_all();
   }
 }
 
@@ -107,10 +111,10 @@ bool Pool::claim(uint32_t generation, int64_t& i) {
   }
 }
 
-void Pool::work(uint32_t generation) {
+void Pool::work(uint32_t generation, int index) {
   int64_t i = 0;
   inside_chunk = true;
-  while (claim(generation, i)) {
+  while (!parked(index) && claim(generation, i)) {
     try {
       if (!skip_.load(std::memory_order_relaxed)) fn_(data_, i);
     } catch (...) {
@@ -124,10 +128,12 @@ void Pool::work(uint32_t generation) {
 }
 
 void Assistant::join() {
-  pinned_ = pool_.pinned_;
-  if (pinned_) pool_.pin(1);
   pool_.guests_.fetch_add(1);
   joined_ = true;
+  // On one CPU with a worker in its last chunk, this thread would keep it from ending that.
+  while (pool_.busy_) pool_.busy_.wait(true);
+  pinned_ = pool_.pinned_;
+  if (pinned_) pool_.pin(1);
 }
 
 void Assistant::leave() {
@@ -144,7 +150,7 @@ bool Assistant::wait(const std::function<bool()>& done, Clock::time_point until)
   const auto generation = [&] { return pool_.generation_.load(std::memory_order_acquire); };
   for (;;) {
     const uint32_t seen = generation();
-    pool_.work(seen);
+    pool_.work(seen, 0);
     const auto ready = [&] { return done() || generation() != seen; };
     const std::atomic bored = std::min(until, Clock::now() + kPatience);
     if (!spin(ready, bored)) leave();
@@ -176,7 +182,7 @@ void Pool::run(int64_t count, void (*fn)(void* data, int64_t i), void* data) {
                 std::memory_order_release);
   generation_.store(generation, std::memory_order_release);
   generation_.notify_all();
-  work(generation);
+  work(generation, 0);
   const auto all_done = [&] { return completed_.load(std::memory_order_acquire) == count; };
   while (!spin(all_done)) std::this_thread::yield();
   if (exception_) {

@@ -42,7 +42,8 @@ class Pool {
   void stop();
   void work_loop(int index);
   bool claim(uint32_t generation, int64_t& i);
-  void work(uint32_t generation);
+  // All chunks that are left, unless thread number `index` is to be parked.
+  void work(uint32_t generation, int index);
   void pin(int index) const;
   // Whether this worker's place is taken by a thread that assists.
   bool parked(int index) const;
@@ -64,6 +65,7 @@ class Pool {
   std::atomic<std::chrono::steady_clock::time_point> awake_until_{};
   std::atomic<bool> stopping_{false};
   std::atomic<int> guests_{0};                   // threads that assist
+  std::atomic<bool> busy_{false};                // the worker whose place they take computes
   std::atomic<uint32_t> unparked_{0};            // counts the ends of parking
   alignas(64) std::atomic<uint64_t> ticket_{0};  // generation << 32 | chunks not yet claimed
   alignas(64) std::atomic<int64_t> completed_{0};
