@@ -55,12 +55,15 @@ export function describeApproximated(
 
 /** The edges with the largest mean effects, of either sign. */
 function strongest(graph: EdgeGraph, effects: readonly Float64Array[], count: number) {
-  const means = effects.map((values) => Math.abs(meanPresent(values)));
-  return edgeNames(graph)
-    .map((names, edge) => ({ ...names, edge, effects: effects[edge] as Float64Array }))
-    .sort((a, b) => (means[b.edge] as number) - (means[a.edge] as number))
+  const means = Float64Array.from(effects, (values) => Math.abs(meanPresent(values)));
+  const names = edgeNames(graph);
+  return [...means.keys()]
+    .sort((a, b) => (means[b] as number) - (means[a] as number))
     .slice(0, count)
-    .map(({ edge: _, ...one }) => one);
+    .map((edge) => ({
+      ...(names[edge] as (typeof names)[0]),
+      effects: effects[edge] as Float64Array,
+    }));
 }
 
 /** Names of both ends of every edge, in order. */
