@@ -1,4 +1,6 @@
 #include "cuda/attention_sizes.h"
+#include "cuda/rows.h"
+#include "cuda/vectors.h"
 #include "ops/attention_steps.h"
 
 namespace keyheads::ops {
@@ -304,17 +306,27 @@ struct SoftmaxRow {
   float* pattern;
   const float* scores;
   __device__ void operator()(int64_t row, int64_t keys) const {
-    const int lane = threadIdx.x % 32;
+    const cuda::WarpOfRow threads{threadIdx.x % 32, 32};
+    const float* x = scores + row;
+    float* y = pattern + row;
+    const bool wide = cuda::are_wide(x, y);
     float top = -INFINITY, sum = 0;
-    for (int64_t j = lane; j < keys; j += 32) top = fmaxf(top, scores[row + j]);
+    cuda::for_fours(threads, keys, [&](int64_t j, int64_t left) {
+      const float4 v = cuda::four(x + j, left, wide, -INFINITY);
+      top = fmaxf(fmaxf(fmaxf(top, v.x), fmaxf(v.y, v.z)), v.w);
+    });
     top = cuda::warp_max(top);
-    for (int64_t j = lane; j < keys; j += 32) {
-      const float x = expf(scores[row + j] - top);
-      sum += x;
-      pattern[row + j] = x;  // each lane reads what it wrote
-    }
+    cuda::for_fours(threads, keys, [&](int64_t j, int64_t left) {
+      float4 v = cuda::four(x + j, left, wide, -INFINITY);
+      v = make_float4(expf(v.x - top), expf(v.y - top), expf(v.z - top), expf(v.w - top));
+      sum += (v.x + v.y) + (v.z + v.w);
+      cuda::put_four(y + j, v, left, wide);  // each lane reads what it wrote
+    });
     sum = cuda::warp_sum(sum);
-    for (int64_t j = lane; j < keys; j += 32) pattern[row + j] /= sum;
+    cuda::for_fours(threads, keys, [&](int64_t j, int64_t left) {
+      const float4 v = cuda::four(y + j, left, wide);
+      cuda::put_four(y + j, make_float4(v.x / sum, v.y / sum, v.z / sum, v.w / sum), left, wide);
+    });
   }
 };
 void attention_softmax_impl(Queue& queue, const AttentionSoftmax<float>& a) {
@@ -325,15 +337,26 @@ struct SoftmaxBackwardRow {
   float* dscores;
   const float *dpattern, *pattern;
   __device__ void operator()(int64_t row, int64_t keys) const {
-    const int lane = threadIdx.x % 32;
+    const cuda::WarpOfRow threads{threadIdx.x % 32, 32};
+    const float *p = pattern + row, *dp = dpattern + row;
+    float* to = dscores + row;
+    const bool wide = cuda::are_wide(p, dp, to);
     float sum = 0;
-    for (int64_t j = lane; j < keys; j += 32) {
-      sum = fmaf(pattern[row + j], dpattern[row + j], sum);
-    }
+    cuda::for_fours(threads, keys, [&](int64_t j, int64_t left) {
+      const float4 v = cuda::four(p + j, left, wide), d = cuda::four(dp + j, left, wide);
+      sum = fmaf(v.x, d.x, sum);
+      sum = fmaf(v.y, d.y, sum);
+      sum = fmaf(v.z, d.z, sum);
+      sum = fmaf(v.w, d.w, sum);
+    });
     sum = cuda::warp_sum(sum);
-    for (int64_t j = lane; j < keys; j += 32) {
-      dscores[row + j] = pattern[row + j] * (dpattern[row + j] - sum);
-    }
+    cuda::for_fours(threads, keys, [&](int64_t j, int64_t left) {
+      const float4 v = cuda::four(p + j, left, wide), d = cuda::four(dp + j, left, wide);
+      cuda::put_four(
+          to + j,
+          make_float4(v.x * (d.x - sum), v.y * (d.y - sum), v.z * (d.z - sum), v.w * (d.w - sum)),
+          left, wide);
+    });
   }
 };
 void attention_softmax_backward_impl(Queue& queue, const AttentionSoftmaxBackward<float>& a) {

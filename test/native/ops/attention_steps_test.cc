@@ -78,6 +78,7 @@ struct ScoresOf {
 
 struct SoftmaxCase {
   const char* name = "attention_softmax";
+  static constexpr bool any_alignment = true;
   std::vector<Shape> shapes() const { return attention_shapes(); }
   std::vector<Shape> device_shapes() const { return attention_device_shapes(); }
   Shape random_shape(Random& random) const { return attention_shape(random); }
