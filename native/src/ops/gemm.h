@@ -19,6 +19,8 @@ struct Left {
 // padded: their columns beyond the target's are read. A row of pairs is two rows.
 template <class E>
 struct Right {
+  using Element = E;
+
   const E* data;
   int64_t row, strip;
 

@@ -9,9 +9,18 @@ namespace {
 
 // Less than this many operations stay on one thread.
 inline constexpr int64_t kSmall = 80000;
-// Length of a chain that a tile walks in one go: what it reads of both operands stays in the
-// first-level cache. The chain goes on through the output.
-inline constexpr int64_t kDepth = 256;
+// Length of a chain that a tile walks in one go, 2 kB of a row: what it reads of the left operand
+// stays in the first-level cache. The chain goes on through the output, which costs more the
+// shorter this is.
+template <class L>
+inline constexpr int64_t kDepth = 2048 / static_cast<int64_t>(sizeof(L)) * kPerElement<L>;
+// Where a block of pairs is widened first, which has to fit beside it.
+inline constexpr int64_t kWidenedDepth = 256;
+
+template <class L, class E>
+constexpr int64_t chain_depth() {
+  return kPerElement < E >> kPerElement<L> ? kWidenedDepth : kDepth<L>;
+}
 
 // Leaves as many rows of c = or += a b as it can to libxsmm, in groups of kXsmmRows so that there
 // are few different kernels; returns how many. With AVX-512 only: with AVX2 libxsmm was measured to
@@ -24,11 +33,12 @@ KEYHEADS_INLINE int64_t xsmm_rows([[maybe_unused]] int64_t rows, [[maybe_unused]
                                   [[maybe_unused]] int64_t depth) {
   int64_t done = 0;
 #if WITH_LIBXSMM && defined(__AVX512F__)
-  if constexpr (sizeof(T) == sizeof(float) && kPerElement<E> == 1) {
+  if constexpr (sizeof(T) == sizeof(float) && kPerElement<E> == kPerElement<L>) {
     if (b.row != kPanel || c.cols != kPanel || depth == 0) return 0;
     while (done + kXsmmRows <= rows &&
-           xsmm_panel_product({c.data + done * c.stride, c.stride, a.data + done * a.row, a.row,
-                               b.data, kXsmmRows, depth, c.accumulate})) {
+           xsmm_panel_product(PanelProduct<E>{c.data + done * c.stride, c.stride,
+                                              a.data + done * a.row, a.row, b.data, kXsmmRows,
+                                              ceil_div(depth, kPerElement<E>), c.accumulate})) {
       for (int64_t r = done; c.bias && r < done + kXsmmRows; ++r) {
         for (int64_t j = 0; j < kPanel; ++j) c.data[r * c.stride + j] += c.bias[j];
       }
@@ -47,7 +57,7 @@ KEYHEADS_INLINE void block_product(int64_t rows, const Left<L>& a, const Right<E
                                    const Target<T>& c, int64_t depth) {
   if constexpr (kPerElement < E >> kPerElement<L>) {
     if (rows >= kWidenRows) {
-      auto* wide = static_cast<T*>(thread_scratch((kDepth + 1) * kPanel * sizeof(T)));
+      auto* wide = static_cast<T*>(thread_scratch((kWidenedDepth + 1) * kPanel * sizeof(T)));
       for (int64_t k = 0; k < depth; k += 2) {
         const E* from = b.data + k / 2 * kPanel;
         T* to = wide + k * kPanel;
@@ -62,6 +72,10 @@ KEYHEADS_INLINE void block_product(int64_t rows, const Left<L>& a, const Right<E
                     {c.data + done * c.stride, c.stride, c.cols, c.accumulate, c.bias}, depth);
 }
 
+// Of product's blocks of rows.
+inline constexpr int64_t kBlockUnit = 2 * kXsmmRows, kBlockLeast = 2, kBlockBytes = 384 << 10,
+                         kTasks = 64;
+
 // y (rows, cols) = or += x times the strips, over `depth` of k, in parallel over blocks of the
 // output. right(s): strip s, where the strips of one group of `group` follow each other.
 template <class T, class L, class R>
@@ -69,12 +83,20 @@ KEYHEADS_INLINE void product(Context& ctx, const Mat<T>& y, const Mat<const L>& 
                              bool accumulate, const T* bias, int64_t group, const R& right) {
   const int64_t width = group * Simd<T>::kWidth;
   const int64_t groups = ceil_div(y.cols, width);
-  // rows whose part of x stays in the second-level cache
-  const int64_t block = larger<int64_t>(8, 8192 / larger<int64_t>(depth, 64)) * kTileRows;
+  // Rows whose part of x stays in the second-level cache. A panel is read once for all of them,
+  // from memory if there are many panels: so not fewer than it takes to hide that.
+  const int64_t row_bytes =
+      larger<int64_t>(depth, 64) / kPerElement<L> * static_cast<int64_t>(sizeof(L));
+  int64_t block = larger(kBlockBytes / row_bytes / kBlockUnit, kBlockLeast) * kBlockUnit;
+  // many threads share out smaller ones
+  while (block > kBlockUnit && ceil_div(y.rows, block) * groups < 8 * thread_count(ctx)) {
+    block = ceil_div(block / kBlockUnit, 2) * kBlockUnit;
+  }
   const int64_t row_blocks = ceil_div(y.rows, block);
-  // groups of a task: about 32 tasks in all, none of them small
+  constexpr int64_t step = chain_depth<L, typename decltype(right(0))::Element>();
+  // groups of a task: about 64 tasks in all, none of them small
   const int64_t cost = 2 * smaller(block, y.rows) * larger<int64_t>(depth, 1) * width;
-  const int64_t per_task = smaller(groups, larger(ceil_div(groups * row_blocks, 32),
+  const int64_t per_task = smaller(groups, larger(ceil_div(groups * row_blocks, kTasks),
                                                   ceil_div(kSmall, larger<int64_t>(cost, 1))));
   const int64_t group_blocks = ceil_div(groups, larger<int64_t>(per_task, 1));
   parallel_for(ctx, row_blocks * group_blocks, [&](int64_t task) {
@@ -82,12 +104,12 @@ KEYHEADS_INLINE void product(Context& ctx, const Mat<T>& y, const Mat<const L>& 
     const int64_t first = task % group_blocks * per_task;
     for (int64_t g = first; g < smaller(groups, first + per_task); ++g) {
       const int64_t col = g * width, cols = smaller(width, y.cols - col);
-      for (int64_t k = 0; k == 0 || k < depth; k += kDepth) {
-        const bool last = k + kDepth >= depth;
+      for (int64_t k = 0; k == 0 || k < depth; k += step) {
+        const bool last = k + step >= depth;
         block_product(rows, Left<L>{x.row(row) + k / kPerElement<L>, x.stride, 1}, right(g).from(k),
                       Target<T>{y.row(row) + col, y.stride, cols, accumulate || k > 0,
                                 last && bias ? bias + col : nullptr},
-                      smaller(kDepth, depth - k));
+                      smaller(step, depth - k));
       }
     }
   });

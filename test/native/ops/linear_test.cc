@@ -173,8 +173,8 @@ struct LinearCase {
             want.push_back(sum);
           }
         }
-        if (!xsmm_panel_product(
-                {y.data, y.stride, x.data, x.stride, b.panels("w").data, 32, depth, accumulate})) {
+        if (!xsmm_panel_product(PanelProduct<float>{y.data, y.stride, x.data, x.stride,
+                                                    b.panels("w").data, 32, depth, accumulate})) {
           return;
         }
         for (int64_t i = 0; i < 32 * kPanel; ++i) {
