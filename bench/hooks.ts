@@ -46,6 +46,13 @@ const sequences = Array.from({ length: 16 }, () =>
 );
 const readout = { logits: "none" as const, argmax: true };
 const sites = Array.from({ length: layers }, (_, layer) => ({ hook: hooks.z(layer) }));
+// at some the next function is a whole layer away, at others nothing is computed in between
+const manySites = sites.flatMap((site, layer) => [
+  { hook: hooks.q(layer) },
+  { hook: hooks.k(layer) },
+  { hook: hooks.v(layer) },
+  site,
+]);
 const forward = (options: object) => () =>
   sample(() => model.forward({ sequences, readout, ...options }));
 // one head's values at so many positions are at most 64 kB
@@ -82,6 +89,7 @@ if (wanted.includes("functions")) {
   const contestants = Object.entries(sizes).flatMap(([size, rows]) => [
     [size, withFunctions(rows)] as const,
     [`${size}, last layer only`, withFunctions(rows, sites.slice(-1))] as const,
+    [`${size}, four a layer`, withFunctions(rows, manySites)] as const,
   ]);
   const { none = [], ...seconds } = await alternate(
     rounds,
@@ -90,6 +98,12 @@ if (wanted.includes("functions")) {
   );
   const every = Object.fromEntries(Object.keys(sizes).map((size) => [size, seconds[size] ?? []]));
   results["microseconds of a function's firing"] = firings({ none, ...every });
+  results["microseconds of a firing, four a layer"] = Object.fromEntries(
+    Object.keys(sizes).map((size) => [
+      size,
+      microseconds(seconds[`${size}, four a layer`] ?? [], none, manySites.length),
+    ]),
+  );
   results["microseconds of one more"] = Object.fromEntries(
     Object.entries(every).map(([size, all]) => {
       const last = seconds[`${size}, last layer only`] ?? [];
