@@ -131,7 +131,7 @@ describe("generate", async () => {
       /rows cannot be used/,
     );
     await bad({ maxTokens: 124 }).toThrow(
-      /124 new tokens do not fit: the context is 128 tokens, which leaves 123/,
+      /124 new tokens do not fit: the context is 128 tokens \(max_position_embeddings\), which leaves 123/,
     );
     await bad({ maxTokens: 1.5 }).toThrow(/expected a count/);
     await bad({ temperature: -1 }).toThrow(/temperature -1/);
