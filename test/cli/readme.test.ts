@@ -31,15 +31,16 @@ console.log(JSON.stringify([effects.keyHeads, proof.curve.length, captures[0].le
 test("the examples of docs/hooks.md run", () => {
   const document = readFileSync(join(root, "docs/hooks.md"), "utf8");
   const blocks = [...document.matchAll(/```ts\n((?:.|\n)+?)```/g)].map(([, block]) => block);
-  expect(blocks).toHaveLength(6);
+  expect(blocks).toHaveLength(7);
   const folder = JSON.stringify(join(root, "test/fixtures/llama"));
   const file = join(root, "node_modules", ".hooks-example.mts");
-  const count = "console.log(logits?.length, cache.size, some.cache.size, out.logits?.length);";
+  const count =
+    "console.log(logits?.length, cache.size, some.cache.size, out.logits?.length, found.gradients[0]?.length);";
   writeFileSync(file, `${blocks.join("\n").replace('"./my-model"', folder)}\n${count}\n`);
   onTestFinished(() => rmSync(file));
   const tsx = join(root, "node_modules", ".bin", "tsx");
   const output = execFileSync(tsx, [file], { cwd: root, encoding: "utf8" });
-  expect(output.trim()).toMatch(/^\d{3,} \d{2,} 4 \d{3,}$/);
+  expect(output.trim()).toMatch(/^\d{3,} \d{2,} 4 \d{3,} 1$/);
 });
 
 test("every command and option that it names exists", async () => {
