@@ -11,6 +11,7 @@ const shim = fileURLToPath(
   new URL("../../native/build/Release/keyheads_cuda_shim.so", import.meta.url),
 );
 process.env.KEYHEADS_CUDA_LIBRARY ||= shim;
+export const onShim = process.env.KEYHEADS_CUDA_LIBRARY.endsWith("_shim.so");
 const there = existsSync(process.env.KEYHEADS_CUDA_LIBRARY);
 if (!there) console.warn(`no ${process.env.KEYHEADS_CUDA_LIBRARY}: what needs a device is skipped`);
 
