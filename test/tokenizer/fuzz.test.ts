@@ -8,6 +8,7 @@ import { describe, expect, it } from "vitest";
 import { JsonTokenizer } from "../../packages/keyheads/src/tokenizer/json-tokenizer.ts";
 import { everyTokenizer } from "./every-tokenizer.ts";
 import { root } from "./published.ts";
+import type { Case } from "./references.ts";
 
 const given = process.env.KEYHEADS_TOKENIZER_CASES;
 const folders =
@@ -21,17 +22,6 @@ const files = folders
   .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
   .filter((file) => file.endsWith(ending))
   .map((file) => ({ name: basename(file, ending), file }));
-
-interface Case {
-  readonly text: string;
-  readonly ids: number[];
-  /** Without the tokens around the text, special tokens in it read as text. */
-  readonly plain: number[];
-  /** Ids, and their text with special tokens and without. */
-  readonly shown: number[];
-  readonly whole: string;
-  readonly without: string;
-}
 
 const same = (a: readonly number[], b: readonly number[]) =>
   a.length === b.length && a.every((id, i) => id === b[i]);

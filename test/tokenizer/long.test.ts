@@ -1,10 +1,7 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { JsonTokenizer } from "../../packages/keyheads/src/tokenizer/json-tokenizer.ts";
+import { references } from "./references.ts";
 
-const references: { name: string; tokenizer: unknown }[] = JSON.parse(
-  readFileSync(new URL("reference.json", import.meta.url), "utf8"),
-);
 const megabyte = "The heads add two numbers, 12 + 34 = 46. ".repeat(25_000);
 const texts: readonly [name: string, text: string][] = [
   ["a word", "abcdefghij".repeat(10_000)],

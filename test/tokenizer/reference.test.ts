@@ -1,26 +1,7 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { JsonTokenizer } from "../../packages/keyheads/src/tokenizer/json-tokenizer.ts";
+import { references } from "./references.ts";
 
-interface Reference {
-  readonly name: string;
-  readonly tokenizer: unknown;
-  readonly cases: readonly {
-    readonly text: string;
-    readonly ids: number[];
-    /** Without the tokens around the text, special tokens in it read as text. */
-    readonly plain: number[];
-    /** Ids, and their text with special tokens and without. */
-    readonly shown: number[];
-    readonly whole: string;
-    readonly without: string;
-  }[];
-}
-const references: Reference[] = JSON.parse(
-  readFileSync(new URL("reference.json", import.meta.url), "utf8"),
-);
-
-// Made by make_reference.py with the Rust library.
 describe.each(references)("$name", ({ name, tokenizer: json, cases }) => {
   const tokenizer = new JsonTokenizer({ json, path: name });
 
