@@ -184,7 +184,7 @@ class Buffers {
         const auto x = static_cast<float>(value    ? value(r, c)
                                           : normal ? normal[r * cols + c]
                                                    : kGarbage);
-        f.at(r, c) = static_cast<T>(bf16 ? Bf16Pair::widen(round_to_bf16(x) << 16) : x);
+        f.at(r, c) = static_cast<T>(bf16 ? rounded_to_bf16(x) : x);
       }
     }
     f.start = f.memory;
@@ -202,7 +202,7 @@ class Buffers {
     const double* normal = normals(name, rows * cols).data();
     add(Role::in, name, rows, cols, true, [&](int64_t r, int64_t c) {
       const auto x = static_cast<float>(normal[r * cols + c]);
-      return storage == Storage::bf16 ? Bf16Pair::widen(round_to_bf16(x) << 16) : x;
+      return storage == Storage::bf16 ? rounded_to_bf16(x) : x;
     }).storage = storage;
   }
   void out(const std::string& name, int64_t rows, int64_t cols) {

@@ -48,6 +48,8 @@ KEYHEADS_INLINE uint32_t round_to_bf16(float x) {
   return (bits & 0x7fffffffu) > 0x7f800000u ? quiet_nan : rounded;
 }
 
+KEYHEADS_INLINE float rounded_to_bf16(float x) { return Bf16Pair::widen(round_to_bf16(x) << 16); }
+
 // How many neighbours in k one element of a panel holds.
 template <class E>
 inline constexpr int64_t kPerElement = 1;

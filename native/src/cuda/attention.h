@@ -7,21 +7,20 @@
 // A block holds some lines (or keys) of its own ("left") and goes through the other side ("right")
 // tile by tile. How a block's threads multiply is the business of its `Tiles`: FloatTiles
 // (attention_f32.h) or TensorTiles (attention_bf16.h). Each says
-//   kThreads, kLines        of a block, and its left rows
-//   kRight                  rows of a right tile
-//   kRights                 how many right tiles shared memory has room for, 1 or 2
-//   kRows, kAcross          products[i][j] of a thread: of left row line(i) with right row
-//   across(j) kColumns                sums[i][c] of a thread: of left row line(i), column column(c)
-//   load_left(which, count, rows), load_right(which, count, rows)
-//                           rows to shared memory, rounded where they are to be; zeros beyond
-//                           `count`
-//   dots(left, right, count, products)
-//   set_weights(products), gather_weights(count, weight)
-//                           what the left rows take of the right ones: products, or what a function
-//                           says; with kWeightsAreShared they are there after a barrier
-//   mix(right, count, sums) sums += weights . right rows, these ascending
-//   sum_across, max_across  over the threads that have the same left rows
-//   first_line, last_line   the left rows that a warp has
+// - kThreads, kLines: of a block, and its left rows
+// - kRight: rows of a right tile
+// - kRights: how many right tiles shared memory has room for, 1 or 2
+// - kRows, kAcross: at(i, j) of a thread's products is of left row line(i), right row across(j)
+// - kColumns: at(i, c) of a thread's sums is of left row line(i), column column(c)
+// - load_left(which, count, rows), load_right(which, count, rows): rows to shared memory, rounded
+//   where they are to be; zeros beyond `count`
+// - dots(left, right, count, products)
+// - set_weights(products), gather_weights(weight): what the left rows take of the right ones, which
+//   are products, or what a function says; with kWeightsAreShared they are there after a barrier
+// - mix(right, count, sums): sums += weights . right rows, these ascending
+// - kLanes: neighbouring threads that have the same left rows; one of them leads()
+// - first_line(), last_line(): the left rows that a warp has
+//
 // What a left row becomes depends on the rows that it is multiplied with, on where right tiles
 // begin, and on nothing else: right tiles begin at multiples of kRight.
 #pragma once

@@ -15,7 +15,7 @@ template <int D>  // the width of a head, rounded up
 struct TensorTiles {
   static constexpr int kThreads = 128, kLines = 64;
   static constexpr int kRight = D > 128 ? 32 : 64, kRights = D > 128 ? 1 : 2;
-  static constexpr int kRows = 2, kAcross = kRight / 4, kColumns = D / 4;
+  static constexpr int kRows = 2, kAcross = kRight / 4, kColumns = D / 4, kLanes = 4;
   static constexpr bool kWeightsAreShared = false;
   static constexpr int kLine = D + 8;  // of a row, in bf16: no bank is met twice
 
@@ -131,14 +131,6 @@ struct TensorTiles {
     }
   }
 
-  __device__ __forceinline__ static float sum_across(float v) {
-    for (int m = 2; m > 0; m >>= 1) v += __shfl_xor_sync(cuda::kAllLanes, v, m);
-    return v;
-  }
-  __device__ __forceinline__ static float max_across(float v) {
-    for (int m = 2; m > 0; m >>= 1) v = fmaxf(v, __shfl_xor_sync(cuda::kAllLanes, v, m));
-    return v;
-  }
   __device__ bool leads() const { return lane % 4 == 0; }
 
  private:

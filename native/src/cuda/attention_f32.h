@@ -10,7 +10,7 @@ template <int R, int D>  // D: the width of a head, rounded up
 struct FloatTiles {
   static constexpr int kThreads = 256, kLines = 16 * R;
   static constexpr int kRight = D > 128 ? 32 : 64, kRights = 1;
-  static constexpr int kRows = R, kAcross = kRight / 16, kColumns = D / 16;
+  static constexpr int kRows = R, kAcross = kRight / 16, kColumns = D / 16, kLanes = 16;
   static constexpr bool kWeightsAreShared = true;
   // of a row, in floats: threads that read neighbours meet no bank twice
   static constexpr int kLine = D + 4, kWeightLine = kRight + 4;
@@ -127,22 +127,10 @@ struct FloatTiles {
     }
   }
 
-  __device__ __forceinline__ static float sum_across(float v) {
-    for (int m = 8; m > 0; m >>= 1) v += __shfl_xor_sync(cuda::kAllLanes, v, m);
-    return v;
-  }
-  __device__ __forceinline__ static float max_across(float v) {
-    for (int m = 8; m > 0; m >>= 1) v = fmaxf(v, __shfl_xor_sync(cuda::kAllLanes, v, m));
-    return v;
-  }
-  // Whether a thread is the one of those that have the same lines that writes of them.
   __device__ bool leads() const { return tx == 0; }
 
  private:
   __device__ float* left(int which) const { return lefts + which * kLines * kLine; }
-  __device__ __forceinline__ static float rounded(float x) {
-    return Bf16Pair::widen(round_to_bf16(x) << 16);
-  }
   template <int rows, class Rows>
   __device__ __forceinline__ void load(float* to, int64_t count, const Rows& row) {
     const bool wide = row.wide();
@@ -150,7 +138,7 @@ struct FloatTiles {
       const int i = v / (D / 4), e = v % (D / 4) * 4;
       float4 x = i < count && e < width ? cuda::four(row(i) + e, width - e, wide)
                                         : make_float4(0, 0, 0, 0);
-      if (bf16) x = {rounded(x.x), rounded(x.y), rounded(x.z), rounded(x.w)};
+      if (bf16) x = cuda::each_of_four([](float whole) { return rounded_to_bf16(whole); }, x);
       *reinterpret_cast<float4*>(to + i * kLine + e) = x;
     }
   }

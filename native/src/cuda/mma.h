@@ -11,8 +11,9 @@ namespace keyheads::cuda {
 
 // d (16, 8) += a (16, 16) b (16, 8), bf16 with sums in f32, by the 32 lanes of a warp together.
 // With g = lane / 4 and t = lane % 4, a lane holds, as pairs of neighbours in depth:
-//   a: rows g, g + 8, g, g + 8, depths 2 t, 2 t, 2 t + 8, 2 t + 8;  b: column g, depths 2 t, 2 t +
-//   8 d: rows g, g, g + 8, g + 8, columns 2 t, 2 t + 1, 2 t, 2 t + 1
+// - a: rows g, g + 8, g, g + 8, depths 2 t, 2 t, 2 t + 8, 2 t + 8
+// - b: column g, depths 2 t, 2 t + 8
+// - d: rows g, g, g + 8, g + 8, columns 2 t, 2 t + 1, 2 t, 2 t + 1
 __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4],
                                          const uint32_t (&b)[2]) {
 #ifdef __CUDACC__

@@ -7,15 +7,16 @@ namespace keyheads::cuda {
 
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
-template <class T>
+// Over each group of so many neighbouring lanes, which all get it.
+template <int lanes = 32, class T>
 __device__ __forceinline__ T warp_sum(T v) {
-  for (int m = 16; m > 0; m >>= 1) v += __shfl_xor_sync(kAllLanes, v, m);
+  for (int m = lanes / 2; m > 0; m >>= 1) v += __shfl_xor_sync(kAllLanes, v, m);
   return v;
 }
 
-template <class T>
+template <int lanes = 32, class T>
 __device__ __forceinline__ T warp_max(T v) {
-  for (int m = 16; m > 0; m >>= 1) {
+  for (int m = lanes / 2; m > 0; m >>= 1) {
     const T other = __shfl_xor_sync(kAllLanes, v, m);
     v = other > v ? other : v;
   }

@@ -18,6 +18,12 @@ __device__ __forceinline__ float4 four(const float* at, int64_t left, bool wide,
   return v;
 }
 
+// f of the firsts of some vectors, of the seconds ..
+template <class F, class... V>
+__device__ __forceinline__ float4 each_of_four(const F& f, const V&... v) {
+  return make_float4(f(v.x...), f(v.y...), f(v.z...), f(v.w...));
+}
+
 __device__ __forceinline__ void put_four(float* at, const float4& v, int64_t left, bool wide) {
   if (wide && left >= 4) {
     *reinterpret_cast<float4*>(at) = v;

@@ -38,7 +38,7 @@ struct Running {
       for (int j = 0; j < T::kAcross; ++j) {
         most = seen[i][j] ? fmaxf(most, scores.at(i, j)) : most;
       }
-      most = T::max_across(most);
+      most = cuda::warp_max<T::kLanes>(most);
       const float base = most == -INFINITY ? 0 : most;  // nothing seen yet
       float added = 0;
 #pragma unroll
@@ -48,7 +48,7 @@ struct Running {
         added += score;
       }
       fade[i] = expf(top[i] - base);
-      sum[i] = fmaf(sum[i], fade[i], T::sum_across(added));
+      sum[i] = fmaf(sum[i], fade[i], cuda::warp_sum<T::kLanes>(added));
       top[i] = most;
     }
   }
@@ -243,7 +243,7 @@ void attention_impl(Queue& queue, const Attention<float>& a) {
   const int64_t lines = most_lines(shape, a.segments, a.segment_count);
   if (lines == 0) return;
   const Attention<float> there = with_segments_there(queue, a);
-  visit_tiles<1>(a.width, a.bf16, lines, [&]<class T>(Is<T>) {
+  visit_tiles<1>(a.width, a.bf16, lines, [&]<class T>(std::type_identity<T>) {
     std::vector<Tile> tiles = line_tiles<T>(shape, a.segments, a.segment_count, false);
     const std::vector<Tile> joins = split_keys(shape, a.segments, tiles);
     Parts parts{};
@@ -339,7 +339,7 @@ __global__ void __launch_bounds__(T::kThreads)
       float added = 0;
 #pragma unroll
       for (int j = 0; j < T::kAcross; ++j) added = fmaf(p.at(i, j), dp.at(i, j), added);
-      mean[i] = fmaf(mean[i], fade[i], T::sum_across(added));
+      mean[i] = fmaf(mean[i], fade[i], cuda::warp_sum<T::kLanes>(added));
     }
   }
   for (int i = 0; i < T::kRows && lines.tiles.leads(); ++i) {
@@ -478,7 +478,7 @@ void attention_backward_impl(Queue& queue, const AttentionBackward<float>& a) {
   if (lines == 0) return;
   const AttentionBackward<float> there = with_segments_there(queue, a);
   auto* stats = queue.scratch<Stats>(a.q.rows * a.heads);
-  visit_tiles<2>(a.width, a.bf16, lines, [&]<class T>(Is<T>) {
+  visit_tiles<2>(a.width, a.bf16, lines, [&]<class T>(std::type_identity<T>) {
     const auto tiles = line_tiles<T>(shape, a.segments, a.segment_count, false);
     const Tile* line_work = upload(queue, tiles);
     LAUNCH_TILES(T, (stats_kernel<T>), 2, tiles, there, shape, line_work, stats);

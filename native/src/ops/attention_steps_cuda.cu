@@ -205,7 +205,7 @@ std::vector<Tile> product_tiles(const AttentionShape& shape, const Segment<float
   return tiles;
 }
 
-// f(Is<T>()) for a call, unless it has no rows.
+// f(std::type_identity<T>()) for a call, unless it has no rows.
 template <class Args, class F>
 void for_call(const Args& a, const AttentionShape& shape, const F& f) {
   const int64_t lines = most_lines(shape, a.segments, a.segment_count);
@@ -215,7 +215,7 @@ void for_call(const Args& a, const AttentionShape& shape, const F& f) {
 void attention_scores_impl(Queue& queue, const AttentionScores<float>& a) {
   const AttentionShape shape(a.heads, a.groups, a.width, a.scale, a.cap, a.window);
   const Steps steps = steps_of(queue, a, shape);
-  for_call(a, shape, [&]<class T>(Is<T>) {
+  for_call(a, shape, [&]<class T>(std::type_identity<T>) {
     const auto tiles = product_tiles<T>(shape, a.segments, a.segment_count);
     const Steps there = with(queue, steps, tiles);
     LAUNCH_TILES(T, (line_products_kernel<T, ToScores>), 1, tiles, there, a.scores, a.q, a.k, false,
@@ -226,7 +226,7 @@ void attention_scores_impl(Queue& queue, const AttentionScores<float>& a) {
 void attention_mix_impl(Queue& queue, const AttentionMix<float>& a) {
   const AttentionShape shape(a.heads, a.groups, a.width);
   const Steps steps = steps_of(queue, a, shape);
-  for_call(a, shape, [&]<class T>(Is<T>) {
+  for_call(a, shape, [&]<class T>(std::type_identity<T>) {
     const auto tiles = line_tiles<T>(shape, a.segments, a.segment_count, true);
     const Steps there = with(queue, steps, tiles);
     LAUNCH_TILES(T, (line_sums_kernel<T, Entries>), 0, tiles, there, a.z, a.v, true, 1.0f,
@@ -237,7 +237,7 @@ void attention_mix_impl(Queue& queue, const AttentionMix<float>& a) {
 void attention_mix_backward_impl(Queue& queue, const AttentionMixBackward<float>& a) {
   const AttentionShape shape(a.heads, a.groups, a.width);
   const Steps steps = steps_of(queue, a, shape);
-  for_call(a, shape, [&]<class T>(Is<T>) {
+  for_call(a, shape, [&]<class T>(std::type_identity<T>) {
     const auto tiles = product_tiles<T>(shape, a.segments, a.segment_count);
     const Steps there = with(queue, steps, tiles);
     LAUNCH_TILES(T, (line_products_kernel<T, AsItIs>), 1, tiles, there, a.dpattern, a.dz, a.v, true,
@@ -253,7 +253,7 @@ void attention_scores_backward_impl(Queue& queue, const AttentionScoresBackward<
   const AttentionShape shape(a.heads, a.groups, a.width, a.scale, a.cap, a.window);
   const Steps steps = steps_of(queue, a, shape);
   const ScoreGradients weights{shape, a.dscores, a.scores};
-  for_call(a, shape, [&]<class T>(Is<T>) {
+  for_call(a, shape, [&]<class T>(std::type_identity<T>) {
     const auto tiles = line_tiles<T>(shape, a.segments, a.segment_count, false);
     const Steps there = with(queue, steps, tiles);
     LAUNCH_TILES(T, (line_sums_kernel<T, ScoreGradients>), 0, tiles, there, a.dq, a.k, false,
@@ -317,15 +317,16 @@ struct SoftmaxRow {
     });
     top = cuda::warp_max(top);
     cuda::for_fours(threads, keys, [&](int64_t j, int64_t left) {
-      float4 v = cuda::four(x + j, left, wide, -INFINITY);
-      v = make_float4(expf(v.x - top), expf(v.y - top), expf(v.z - top), expf(v.w - top));
+      const float4 v = cuda::each_of_four([&](float score) { return expf(score - top); },
+                                          cuda::four(x + j, left, wide, -INFINITY));
       sum += (v.x + v.y) + (v.z + v.w);
       cuda::put_four(y + j, v, left, wide);  // each lane reads what it wrote
     });
     sum = cuda::warp_sum(sum);
     cuda::for_fours(threads, keys, [&](int64_t j, int64_t left) {
       const float4 v = cuda::four(y + j, left, wide);
-      cuda::put_four(y + j, make_float4(v.x / sum, v.y / sum, v.z / sum, v.w / sum), left, wide);
+      cuda::put_four(y + j, cuda::each_of_four([&](float each) { return each / sum; }, v), left,
+                     wide);
     });
   }
 };
@@ -352,10 +353,8 @@ struct SoftmaxBackwardRow {
     sum = cuda::warp_sum(sum);
     cuda::for_fours(threads, keys, [&](int64_t j, int64_t left) {
       const float4 v = cuda::four(p + j, left, wide), d = cuda::four(dp + j, left, wide);
-      cuda::put_four(
-          to + j,
-          make_float4(v.x * (d.x - sum), v.y * (d.y - sum), v.z * (d.z - sum), v.w * (d.w - sum)),
-          left, wide);
+      const auto one = [&](float weight, float of) { return weight * (of - sum); };
+      cuda::put_four(to + j, cuda::each_of_four(one, v, d), left, wide);
     });
   }
 };

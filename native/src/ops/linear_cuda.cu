@@ -41,9 +41,7 @@ template <>
 struct Piece<Bf16> {
   static constexpr int kStep = 8;
   float x[8];
-  __device__ __forceinline__ static float beside(float x) {
-    return Bf16Pair::widen(round_to_bf16(x) << 16);
-  }
+  __device__ __forceinline__ static float beside(float x) { return rounded_to_bf16(x); }
   __device__ __forceinline__ void load(const Bf16* w) {
     const uint4 v = *reinterpret_cast<const uint4*>(w);
     const uint32_t pairs[4] = {v.x, v.y, v.z, v.w};

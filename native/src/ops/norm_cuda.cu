@@ -58,10 +58,7 @@ struct NormRow {
       const auto one = [&](float at, float g, float b) {
         return affine(normalize(at, of.mean, of.scale), a.offset + g, biased, b);
       };
-      cuda::put_four(y + c,
-                     make_float4(one(v.x, gain.x, bias.x), one(v.y, gain.y, bias.y),
-                                 one(v.z, gain.z, bias.z), one(v.w, gain.w, bias.w)),
-                     left, wide);
+      cuda::put_four(y + c, cuda::each_of_four(one, v, gain, bias), left, wide);
     });
   }
 };
@@ -160,8 +157,7 @@ struct NormBackwardRow {
     // dy times the gain: 0 beyond the row
     const auto gradient = [&](int64_t c, int64_t left) {
       const float4 d = cuda::four(dy + c, left, wide), gain = cuda::four(a.gain + c, left, wide);
-      return make_float4(d.x * (a.offset + gain.x), d.y * (a.offset + gain.y),
-                         d.z * (a.offset + gain.z), d.w * (a.offset + gain.w));
+      return cuda::each_of_four([&](float of, float g) { return of * (a.offset + g); }, d, gain);
     };
     float sum_g = 0, sum_gx = 0;
     cuda::for_fours(threads, a.x.cols, [&](int64_t c, int64_t left) {
@@ -182,10 +178,7 @@ struct NormBackwardRow {
         const float d = (of - mean_g - (here - mean) * slope) * inverse;
         return a.accumulate ? before + d : d;
       };
-      cuda::put_four(dx + c,
-                     make_float4(one(g.x, at.x, old.x), one(g.y, at.y, old.y),
-                                 one(g.z, at.z, old.z), one(g.w, at.w, old.w)),
-                     left, wide);
+      cuda::put_four(dx + c, cuda::each_of_four(one, g, at, old), left, wide);
     });
   }
 };

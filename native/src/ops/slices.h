@@ -5,7 +5,7 @@ namespace keyheads::ops {
 
 // What W[row, col] is before it was rounded: its master, unless the weight was written since.
 KEYHEADS_INLINE float master_value(float stored, float master) {
-  return Bf16Pair::widen(round_to_bf16(master) << 16) == stored ? master : stored;
+  return rounded_to_bf16(master) == stored ? master : stored;
 }
 
 // out[i, j] = W[n0 + i, k0 + j], or what it was before it was rounded

@@ -150,7 +150,7 @@ __global__ void copy_pieces_kernel(SomePieces pieces) {
   const CopyPiece<float> piece = pieces.of[blockIdx.x];
   const int64_t first = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x;
   const int64_t step = static_cast<int64_t>(gridDim.y) * blockDim.x;
-  const bool wide = cuda::rows_are_wide(piece.to, 0) && cuda::rows_are_wide(piece.from, 0);
+  const bool wide = cuda::are_wide(piece.to, piece.from);
   const int64_t fours = wide ? piece.length / 4 : 0;
   for (int64_t i = first; i < fours; i += step) {
     reinterpret_cast<float4*>(piece.to)[i] = reinterpret_cast<const float4*>(piece.from)[i];

@@ -12,16 +12,14 @@ DECLARE_OP_FOR(emulated, linear_input_grad, LinearInputGrad)
 namespace keyheads::test {
 namespace {
 
-double rounded(float x) { return Bf16Pair::widen(round_to_bf16(x) << 16); }
-
 // x W^T + bias as AVX512_BF16 computes it: pair after pair, the second number of each first.
 float chain(const float* x, const Panels<float>& w, int64_t n, const float* bias) {
   float sum = 0;
   for (int64_t k = 0; k < w.k; k += 2) {
     if (k + 1 < w.k) {
-      sum = std::fma(static_cast<float>(rounded(x[k + 1])), w.at(n, k + 1), sum);
+      sum = std::fma(rounded_to_bf16(x[k + 1]), w.at(n, k + 1), sum);
     }
-    sum = std::fma(static_cast<float>(rounded(x[k])), w.at(n, k), sum);
+    sum = std::fma(rounded_to_bf16(x[k]), w.at(n, k), sum);
   }
   return bias ? sum + bias[n] : sum;
 }
@@ -31,9 +29,9 @@ float gradient_chain(const float* dy, const Panels<float>& w, int64_t k) {
   float sum = 0;
   for (int64_t n = 0; n < w.n; n += 2) {
     if (n + 1 < w.n) {
-      sum = std::fma(static_cast<float>(rounded(dy[n + 1])), w.at(n + 1, k), sum);
+      sum = std::fma(rounded_to_bf16(dy[n + 1]), w.at(n + 1, k), sum);
     }
-    sum = std::fma(static_cast<float>(rounded(dy[n])), w.at(n, k), sum);
+    sum = std::fma(rounded_to_bf16(dy[n]), w.at(n, k), sum);
   }
   return sum;
 }

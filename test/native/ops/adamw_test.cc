@@ -138,7 +138,7 @@ struct AdamWCase {
         }
         const float p = master[(r - s[2]) * s[5] + c - s[4]];
         if (p != one.stored(r, c)) return report.fail("a master is not the full weight");
-        if (stored != Bf16Pair::widen(round_to_bf16(p) << 16)) {
+        if (stored != rounded_to_bf16(p)) {
           return report.fail("a bfloat16 weight is not its master, rounded");
         }
       }

@@ -80,8 +80,7 @@ struct LinearCase {
     const double* normal = normals(name, rows * cols).data();
     if (storage == Storage::full || !exact) return nullptr;
     return [=](int64_t r, int64_t c) {
-      const auto x = static_cast<float>(normal[r * cols + c]);
-      return Bf16Pair::widen(round_to_bf16(x) << 16);
+      return rounded_to_bf16(static_cast<float>(normal[r * cols + c]));
     };
   }
   template <class T>
@@ -297,7 +296,7 @@ struct PackCase {
   // a number that packing does not change
   static double stored(double x) {
     const auto value = static_cast<float>(x);
-    return storage == Storage::bf16 ? Bf16Pair::widen(round_to_bf16(value) << 16) : value;
+    return storage == Storage::bf16 ? rounded_to_bf16(value) : value;
   }
   template <class T>
   void forward(Context& ctx, const Shape& s, Buffers<T>& b) const {

@@ -108,9 +108,7 @@ struct WriteSliceCase {
     for (int64_t i = 0; i < s[0] * s[1]; ++i) {
       const int64_t r = i / s[1], c = i % s[1];
       const float want =
-          inside(s, r, c)
-              ? Bf16Pair::widen(round_to_bf16(b["values"].row(r - s[2])[c - s[4]]) << 16)
-              : before[i];
+          inside(s, r, c) ? rounded_to_bf16(b["values"].row(r - s[2])[c - s[4]]) : before[i];
       if (w.stored(r, c) != want) return report.fail("a bfloat16 weight");
     }
   }
