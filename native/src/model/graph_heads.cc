@@ -19,14 +19,9 @@ struct HeadRows {
 template <class T>
 HeadRows<T> head_rows(const Context& ctx, const Weight<T>& w, int64_t first, int64_t count) {
   const int64_t before = ctx.device ? 0 : first % kPanel;
-  Weight<T> rows = w;
-  rows.n = before + count;
-  if (ctx.planning) return {rows, before};
-  int64_t row_bytes = w.k * static_cast<int64_t>(sizeof(T));
-  if (w.storage == Storage::bf16) {
-    row_bytes = ctx.device ? 2 * w.k : w.bf16().depth() * static_cast<int64_t>(sizeof(Bf16Pair));
-  }
-  rows.data = static_cast<char*>(w.data) + (first - before) * row_bytes;
+  const Weight<T> above{w.data, first - before, w.k, w.storage};
+  Weight<T> rows{w.data, before + count, w.k, w.storage};
+  if (!ctx.planning) rows.data = static_cast<char*>(w.data) + stored_bytes(ctx, above);
   return {rows, before};
 }
 

@@ -145,6 +145,16 @@ Taps<T>::Taps(Context& ctx, const Spec& spec, const Batch& batch, const std::vec
   }
 }
 
+template <class T>
+int64_t Taps<T>::rows_of(const Site& site) const {
+  return site.all_rows ? batch_.rows() : std::ssize(site.rows);
+}
+
+template <class T>
+int64_t Taps<T>::numbers_of(const Site& site) const {
+  return site.columns.empty() ? width_of(info_of(site.hook), spec_) : std::ssize(site.columns);
+}
+
 // Whether the site has the rows and the width of the directions that it is asked for.
 template <class T>
 void Taps<T>::check_directions(size_t i) const {
@@ -160,8 +170,7 @@ void Taps<T>::check_directions(size_t i) const {
     fail("BAD_ARGUMENT", "gradient: along [", first, ", ", last, ") of ", directions_->count,
          " directions");
   }
-  const int64_t rows = site.all_rows ? batch_.rows() : std::ssize(site.rows);
-  const int64_t width = site.columns.empty() ? width_of(info, spec_) : std::ssize(site.columns);
+  const int64_t rows = rows_of(site), width = numbers_of(site);
   if (directions_->values.size() != directions_->count * rows * width) {
     fail("BAD_ARGUMENT", "directions: ", directions_->values.size(), " numbers, but ",
          directions_->count, " directions of ", rows, " rows of ", width, " at ", info.name);
@@ -173,9 +182,7 @@ Tensor<T> Taps<T>::gradient_out(size_t i, const Tensor<T>& d, const PatternLayou
   const Site& site = gradient_sites_[i];
   if (!directions_ || !directions_->along[i]) return copy_out(site, d, pattern);
   const Selection where = select(site, d.cols(), nullptr);
-  const int64_t rows = site.all_rows ? batch_.rows() : std::ssize(site.rows);
-  const int64_t width =
-      site.columns.empty() ? width_of(info_of(site.hook), spec_) : std::ssize(site.columns);
+  const int64_t rows = rows_of(site), width = numbers_of(site);
   std::vector<int32_t> starts;  // rows of the site that come before each item
   for (int64_t item = 0; item <= batch_.items(); ++item) {
     const int32_t at = batch_.offsets[item];

@@ -74,6 +74,9 @@ class Taps {
   void check_computed(const Site& site, const char* what, const Range<T>& range) const;
   Selection select(const Site& site, int64_t cols, const PatternLayout* pattern) const;
   Tensor<T> copy_out(const Site& site, const Tensor<T>& value, const PatternLayout* pattern) const;
+  // Of a site: its rows, and the numbers of a row and head.
+  int64_t rows_of(const Site& site) const;
+  int64_t numbers_of(const Site& site) const;
   void check_directions(size_t i) const;
   // What is wanted of the gradient d at gradient site i.
   Tensor<T> gradient_out(size_t i, const Tensor<T>& d, const PatternLayout* pattern) const;

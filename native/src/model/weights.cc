@@ -9,25 +9,22 @@
 #include "ops/linear.h"
 
 namespace keyheads {
-namespace {
-
-// Panels have whole panels of rows, which devices do without.
 template <class T>
-int64_t bytes_of(const Context& ctx, const Weight<T>& w) {
+int64_t stored_bytes(const Context& ctx, const Weight<T>& w) {
   if (!ctx.device) return w.bytes();
   const auto element =
       static_cast<int64_t>(w.storage == Storage::bf16 ? sizeof(uint16_t) : sizeof(T));
   return w.n * w.k * element;
 }
-
-}  // namespace
+template int64_t stored_bytes(const Context&, const Weight<float>&);
+template int64_t stored_bytes(const Context&, const Weight<double>&);
 
 template <class T>
 Parameter<T>::Parameter(const Context& ctx, SlotRef slot, int64_t n, int64_t k, Storage storage,
                         std::optional<Unread> unread)
     : ref(std::move(slot)),
       w_{nullptr, n, k, k == 1 ? Storage::full : storage},
-      hold_(allocate(static_cast<size_t>(bytes_of(ctx, w_)), Purpose::weights)),
+      hold_(allocate(static_cast<size_t>(stored_bytes(ctx, w_)), Purpose::weights)),
       unread_(std::move(unread)) {
   w_.data = hold_.get();
 }
@@ -153,7 +150,7 @@ Parameter<T>& Weights<T>::add(Context& ctx, const SlotRef& ref, int64_t rows, in
   if (find(ref)) fail("BAD_ARGUMENT", "this model has ", describe(ref), " already");
   auto parameter = std::make_shared<Parameter<T>>(ctx, ref, rows, cols, Storage::full);
   const Weight<T>& w = parameter->packed();
-  zero_bytes(ctx, w.data, static_cast<size_t>(bytes_of(ctx, w)));
+  zero_bytes(ctx, w.data, static_cast<size_t>(stored_bytes(ctx, w)));
   additions_.push_back(ref);
   return *(all_[ref] = std::move(parameter));
 }

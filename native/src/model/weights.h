@@ -36,6 +36,10 @@ struct Unread {
   bool multiplied = false, looked_up = false;
 };
 
+// Of a weight where it lies: panels have whole panels of rows, which devices do without.
+template <class T>
+int64_t stored_bytes(const Context& ctx, const Weight<T>& w);
+
 template <class T>
 class Parameter {
  public:
