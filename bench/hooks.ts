@@ -98,11 +98,10 @@ if (wanted.includes("functions")) {
   );
   const every = Object.fromEntries(Object.keys(sizes).map((size) => [size, seconds[size] ?? []]));
   results["microseconds of a function's firing"] = firings({ none, ...every });
-  results["microseconds of a firing, four a layer"] = Object.fromEntries(
-    Object.keys(sizes).map((size) => [
-      size,
-      microseconds(seconds[`${size}, four a layer`] ?? [], none, manySites.length),
-    ]),
+  const many = Object.keys(sizes).map((size) => [size, seconds[`${size}, four a layer`] ?? []]);
+  results["microseconds of a firing, four a layer"] = firings(
+    { none, ...Object.fromEntries(many) },
+    manySites.length,
   );
   results["microseconds of one more"] = Object.fromEntries(
     Object.entries(every).map(([size, all]) => {
@@ -126,10 +125,10 @@ console.log(
   }),
 );
 
-/** What one call of a function costs that does nothing itself, a run's preparation included. */
-function firings({ none = [], ...called }: Record<string, number[]>) {
+/** What one of so many calls of a function costs that does nothing itself, a run's preparation included. */
+function firings({ none = [], ...called }: Record<string, number[]>, count = layers) {
   return Object.fromEntries(
-    Object.entries(called).map(([name, seconds]) => [name, microseconds(seconds, none, layers)]),
+    Object.entries(called).map(([name, seconds]) => [name, microseconds(seconds, none, count)]),
   );
 }
 

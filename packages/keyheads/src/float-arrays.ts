@@ -1,11 +1,14 @@
 // Arrays of layers, one after the other, and back; arrays of heads, side by side in every row, and back.
 import type { FloatArray } from "@keyheads/native";
 
+/** Zeros, of the type of another array. */
+export const zerosLike = (like: FloatArray | undefined, length: number): FloatArray =>
+  like instanceof Float64Array ? new Float64Array(length) : new Float32Array(length);
+
 /** Arrays of one type, one after the other. */
 export function concatenate(arrays: readonly FloatArray[]): FloatArray {
   const length = arrays.reduce((total, array) => total + array.length, 0);
-  const whole =
-    arrays[0] instanceof Float64Array ? new Float64Array(length) : new Float32Array(length);
+  const whole = zerosLike(arrays[0], length);
   let at = 0;
   for (const array of arrays) {
     whole.set(array, at);

@@ -2,6 +2,7 @@
 // adds on X_r. Where a norm follows attention, a head's share is not a term of its own: the norm of the
 // whole new output is taken, as path patching does.
 import type { FloatArray } from "@keyheads/native";
+import { part, zerosLike } from "../../float-arrays.ts";
 import { hooks } from "../../hooks.ts";
 import type { CallOptions, Model } from "../../model.ts";
 import { sum } from "../../statistics/bootstrap.ts";
@@ -32,10 +33,11 @@ export async function contributions(
   const reference = await read(pairs.map((pair) => pair.reference));
   const counterfactual = await read(pairs.map((pair) => pair.counterfactual));
   const size = (reference[0] as FloatArray).length;
-  const out = filled(reference[0] as FloatArray, (1 + layers * (heads + 1)) * size);
+  const senders = 1 + layers * (heads + 1);
+  const out = zerosLike(reference[0], senders * size);
   const change = (to: number, capture: number, block = 0, blocks = 1) =>
     subtractBlock(
-      out.subarray(to * size, (to + 1) * size),
+      part(out, to, senders),
       counterfactual[capture] as FloatArray,
       reference[capture] as FloatArray,
       { dModel, block, blocks },
@@ -54,9 +56,6 @@ export async function contributions(
   }
   return out;
 }
-
-const filled = (like: FloatArray, length: number): FloatArray =>
-  like instanceof Float64Array ? new Float64Array(length) : new Float32Array(length);
 
 const plus = (a: FloatArray, b: FloatArray): FloatArray => a.map((x, i) => x + (b[i] as number));
 
